@@ -1,0 +1,42 @@
+"""ce_jax: when, by how much and why cross-entropy trains a classifier faster than the sum of squared residuals.
+
+Pure functions on JAX arrays, to be read from the bottom up: `ce_jax.losses` (losses beside their hand-written
+gradients), `ce_jax.models` and `ce_jax.backprop`, `ce_jax.audit`, `ce_jax.training` (a run as one pure function),
+`ce_jax.sweep` (thousands of runs in one program) and `ce_jax.analysis` (statistics on plain arrays).
+"""
+
+from ce_jax import analysis, losses
+from ce_jax.analysis import *  # noqa: F403  the package re-exports; the names are listed in __all__ there
+from ce_jax.backprop import backprop
+from ce_jax.losses import *  # noqa: F403
+from ce_jax.models import Layer, Model, linear, mlp
+from ce_jax.sweep import Plan, plan_waves, sweep
+from ce_jax.training import (
+    Hyperparameters,
+    Part,
+    Splits,
+    evaluation_steps,
+    make_optimizer,
+    make_train,
+    optimizer_names,
+)
+
+__all__ = [  # noqa: PLE0604  what is unpacked are lists of strings
+    "Hyperparameters",
+    "Layer",
+    "Model",
+    "Part",
+    "Plan",
+    "Splits",
+    "backprop",
+    "evaluation_steps",
+    "linear",
+    "make_optimizer",
+    "make_train",
+    "mlp",
+    "optimizer_names",
+    "plan_waves",
+    "sweep",
+    *analysis.__all__,
+    *losses.__all__,
+]

@@ -1,0 +1,85 @@
+"""The one table of losses, and how a hand-written gradient becomes a derivative rule."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ce_jax.losses._cross_entropy import cross_entropy, cross_entropy_grad
+from ce_jax.losses._numerics import poison
+from ce_jax.losses._squared_errors import ssr_on_logits, ssr_on_logits_grad, true_class_ssr, true_class_ssr_grad
+from ce_jax.losses._ssr import ssr, ssr_grad
+
+
+class Loss(NamedTuple):
+    """A loss and its gradient in three forms; all have the signature of `value`.
+
+    value: (logits [..., K], labels [...], *, axis, where, **options) -> one value per row [...]
+    grad: the hand-written gradient with respect to the logits [..., K]
+    manual: `value`, with `grad` as its derivative rule
+    """
+
+    name: str
+    value: Callable[..., Array]
+    grad: Callable[..., Array]
+    manual: Callable[..., Array]
+
+
+def with_manual_grad(value: Callable[..., Array], grad: Callable[..., Array]) -> Callable[..., Array]:
+    """Returns `value` with `grad` as its derivative with respect to the logits.
+
+    The rule is a `jax.custom_jvp`: forward and reverse mode, `jax.hessian` (which then differentiates `grad`) and
+    `jax.vmap` all work. Options such as a traced beta keep the derivative that autodiff gives them.
+
+    Args:
+      value: (logits, labels, *, axis=-1, **options) -> one value per row.
+      grad: same arguments -> the gradient of `value` with respect to the logits.
+
+    Returns:
+      A function with the signature of `value`.
+
+    >>> square = with_manual_grad(
+    ...     lambda z, y, *, axis=-1: (z**2).sum(axis), lambda z, y, *, axis=-1: 2 * z)
+    >>> jax.grad(square)(jnp.array([1.0, 3.0]), jnp.array(0))
+    Array([2., 6.], dtype=float32)
+    """
+
+    def manual(logits, labels, *, axis: int = -1, **options):
+        static = {"axis": axis} | {k: v for k, v in options.items() if not _is_array(v)}
+        traced = {k: v for k, v in options.items() if _is_array(v)}
+
+        @jax.custom_jvp
+        def ruled(logits, labels, traced):
+            return value(logits, labels, **static, **traced)
+
+        def rule(primals, tangents):
+            (logits, labels, traced), (logits_dot, _, traced_dot) = primals, tangents
+            out, moved = jax.jvp(lambda t: value(logits, labels, **static, **t), (traced,), (traced_dot,))
+            bad = jnp.isnan(out)
+            slope = jnp.where(jnp.expand_dims(bad, axis), 1, grad(logits, labels, **static, **traced))
+            tangent = jnp.sum(slope * logits_dot.astype(slope.dtype), axis)
+            _, tangent = jax.jvp(lambda x: poison(x, bad), (out,), (tangent.astype(out.dtype),))
+            return out, tangent + moved
+
+        ruled.defjvp(rule)
+        return ruled(logits, labels, traced)
+
+    return manual
+
+
+def _is_array(option: Any) -> bool:
+    return isinstance(option, jax.Array) or (hasattr(option, "dtype") and hasattr(option, "shape"))
+
+
+def _losses(*pairs: tuple[Callable[..., Array], Callable[..., Array]]) -> dict[str, Loss]:
+    return {v.__name__: Loss(v.__name__, v, g, with_manual_grad(v, g)) for v, g in pairs}
+
+
+LOSSES: dict[str, Loss] = _losses(
+    (cross_entropy, cross_entropy_grad),
+    (ssr, ssr_grad),
+    (true_class_ssr, true_class_ssr_grad),
+    (ssr_on_logits, ssr_on_logits_grad),
+)

@@ -1,0 +1,193 @@
+"""The sum of squared residuals (SSR) on probabilities, its derivation and its hand-written gradient.
+
+    SSR = sum_k (p_k - [k = y])^2,  p = softmax(z);   dSSR/dz_i = 2 p_i (e_i - sum_k p_k e_k),  e_k = p_k - [k = y]
+
+from de_k/dz_i = p_k ([i = k] - p_i). Evaluated like that it rounds to 0 where the model is confidently wrong. With
+u = 1 - p_y and q the softmax of the other classes, so that p_j = u q_j, and with S = sum_j q_j^2, it becomes
+
+    SSR = u^2 (1 + S)      dSSR/dz_y = -2 p_y u^2 (1 + S)      dSSR/dz_j = 2 u^2 q_j [(q_j - S) + (1 + S) p_y]
+
+The one difference left, q_j - S = sum_k q_k (q_j - q_k), is taken from residuals r_j = q_j - c that are computed as
+such: q_j - S = r_j - sum_k q_k r_k for every constant c. Where another class leads, c is its q (= 1/T) and
+r_j = expm1(z_j - z_a) / T, exact at ties and near them; where the label leads, p_y outweighs the difference and c = 0.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from ce_jax.losses._numerics import exponential_from, poison, replace_value
+from ce_jax.losses._odds import Odds, odds
+from ce_jax.losses._softmax import soft_targets, softmax_along, softmax_with_peak
+
+Rows = Float[Array, "..."]
+Mask = Bool[Array, "..."]
+
+
+class Others(NamedTuple):
+    """The classes other than the label, among themselves."""
+
+    q: Rows  # their softmax; 0 at the label
+    residual: Rows  # r_j
+    mean: Rows  # sum_k q_k r_k
+    squares: Rows  # S
+
+
+def _exponential_minus(powers: Rows, exponent: Rows, one: Rows) -> Rows:
+    """exp(t) - one for one = 0 or 1; as expm1 by its Taylor series where t is near 0 and one = 1."""
+    terms = 13 if powers.dtype == jnp.float64 else 7  # the first one left out is below half a unit at t = -0.3
+    series = jnp.ones_like(exponent)
+    for n in range(terms, 1, -1):
+        series = 1 + series * exponent / n
+    near = (exponent > -0.3) & (one == 1)
+    return jnp.where(near, exponent * series, powers - one)
+
+
+def _others(axis: int, z: Rows, shift: Rows, floor: Rows, is_label: Mask, behind: Mask) -> Others:
+    powers = exponential_from(z, shift, floor, is_label)
+    total = jnp.sum(powers, axis, keepdims=True)
+    scale = jnp.where(total > 0, 1 / total, 0)
+    one = behind.astype(z.dtype)
+    exponent = jnp.where((z - shift > floor) & ~is_label, z - shift, floor)
+    q = powers * scale
+    residual = _exponential_minus(powers, exponent, one) * scale
+    mean = jnp.sum(q * residual, axis, keepdims=True)
+    return Others(q, residual, mean, one * scale + mean)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def sum_of_squares(axis: int, z: Rows, shift: Rows, floor: Rows, is_label: Mask, behind: Mask) -> Rows:
+    """S = sum_j q_j^2, whose derivative is 2 sum_j q_j (r_j - sum_k q_k r_k) dz_j: see the top of this page."""
+    return _others(axis, z, shift, floor, is_label, behind).squares
+
+
+@sum_of_squares.defjvp
+def _sum_of_squares_jvp(axis, primals, tangents):
+    others = _others(axis, *primals)
+    slope = 2 * others.q * (others.residual - others.mean)
+    return others.squares, jnp.sum(slope * tangents[0], axis, keepdims=True)
+
+
+def _others_of(o: Odds) -> Others:
+    return _others(o.axis, o.logits, o.shift, o.floor, o.is_label, o.behind)
+
+
+def ssr(logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> Float[Array, "..."]:
+    """Sum of squared residuals between the softmax of `logits` and the one-hot label.
+
+    SSR = sum_k (p_k - [k = y])^2, over all classes, without a factor 1/2 or 1/K: 0 when right, 2 when another class has
+    probability 1. (The Brier score of two classes that counts one output is half of this; the textbook form that looks
+    at the true class alone is `true_class_ssr`.) The gradient is 2 p_i (e_i - sum_k p_k e_k) with e = p - onehot, see
+    `ssr_grad`. Value and gradient keep their precision however far the label is ahead or behind.
+
+    Args:
+      logits: floating point [..., K].
+      labels: integers [...], the class of every row.
+      axis: the class axis of `logits`.
+      where: boolean, broadcast to the logits; classes where it is False are left out.
+
+    Returns:
+      One value per row [...] in 0..2, float32 for half precision. A label that is out of range or hidden gives NaN, and
+      so does a row that holds NaN or +inf.
+
+    Raises:
+      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+
+    >>> [f"{loss:.5g}" for loss in ssr(jnp.array([[0.0, 0.0], [20.0, 0.0]]), jnp.array([0, 0]))]
+    ['0.5', '8.4967e-18']
+
+    Source: Brier, Verification of Forecasts Expressed in Terms of Probability (1950).
+    """
+    o = odds(logits, labels, axis, where)
+    squares = sum_of_squares(o.axis, o.logits, o.shift, o.floor, o.is_label, o.behind)
+    return o.finish(o.wrong() ** 2 * (1 + squares))
+
+
+def ssr_grad(
+    logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
+) -> Float[Array, "..."]:
+    """Gradient of `ssr` with respect to the logits, written by hand.
+
+    -2 p_y u^2 (1 + S) at the label and 2 u^2 q_j [(q_j - S) + (1 + S) p_y] elsewhere, derived at the top of this page.
+    Args and errors as in `ssr`.
+
+    Returns:
+      Array of the shape of `logits`; 0 at hidden classes, NaN in rows whose loss is NaN.
+
+    >>> [f"{slope:.5g}" for slope in ssr_grad(jnp.array([0.0, 20.0]), jnp.array(0))]  # the textbook formula: 0 twice
+    ['-8.2446e-09', '8.2446e-09']
+    """
+    o = odds(logits, labels, axis, where)
+    others = _others_of(o)
+    right, size = o.right(), 2 * o.wrong() ** 2
+    pull = (1 + others.squares) * right
+    return o.finish_grad(-size * pull, size * others.q * ((others.residual - others.mean) + pull))
+
+
+def ssr_with_targets(
+    logits: ArrayLike, targets: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
+) -> Float[Array, "..."]:
+    """Sum of squared residuals between the softmax of `logits` and a distribution, sum_k (p_k - t_k)^2.
+
+    The gradient is 2 p_i (r_i - sum_k p_k r_k) with r = p - t. Targets are used as they are, not renormalised.
+
+    Args:
+      logits: floating point [..., K].
+      targets: floating point [..., K], the target of every class.
+      axis: the class axis.
+      where: boolean, broadcast to the logits; classes where it is False are left out.
+
+    Returns:
+      One value per row [...], float32 for half precision. A row is NaN where a hidden class has a target other than 0,
+      and where it holds NaN, an infinite target or a +inf logit.
+
+    Raises:
+      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+
+    >>> ssr_with_targets(jnp.array([0.0, 0.0]), jnp.array([0.25, 0.75]))
+    Array(0.125, dtype=float32)
+    """
+    z, t, bad, axis = soft_targets(logits, targets, axis, where)
+    p = softmax_along(axis, z)
+    residual, relative = _soft_residuals(lax.stop_gradient(z), lax.stop_gradient(t), axis)
+    # sum_k dp_k = 0, so that 2 sum_k r_k dp_k = 2 sum_k (r_k - r_a) dp_k; the targets are not moved by a.
+    moved = replace_value(p, relative) ** 2 + replace_value(-t, residual) ** 2
+    value = jnp.sum(residual**2, axis, keepdims=True)
+    return jnp.squeeze(poison(replace_value(jnp.sum(moved, axis, keepdims=True), value), bad), axis)
+
+
+def ssr_with_targets_grad(
+    logits: ArrayLike, targets: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
+) -> Float[Array, "..."]:
+    """Gradient of `ssr_with_targets` with respect to the logits, 2 p_i (r_i - sum_k p_k r_k), written by hand.
+
+    With a the largest class, r_i - sum_k p_k r_k = (r_i - r_a) - sum_k p_k (r_k - r_a), which does not cancel as p_a
+    tends to 1. Args and errors as in `ssr_with_targets`; the shape is that of `logits`.
+
+    >>> ssr_with_targets_grad(jnp.array([0.0, 0.0]), jnp.array([0.25, 0.75]))
+    Array([ 0.25, -0.25], dtype=float32)
+    """
+    z, t, bad, axis = soft_targets(logits, targets, axis, where)
+    p, _, _ = softmax_with_peak(z, axis)
+    _, relative = _soft_residuals(z, t, axis)
+    return jnp.where(bad, jnp.nan, 2 * p * (relative - jnp.sum(p * relative, axis, keepdims=True)))
+
+
+def _soft_residuals(z: Rows, t: Rows, axis: int) -> tuple[Rows, Rows]:
+    """p_k - t_k, and the same minus its value at the largest class a.
+
+    At a, the residual is (1 - t_a) - (1 - p_a). Where t_k = t_a, the second one is p_k - p_a = p_a expm1(z_k - z_a).
+    """
+    p, is_peak, missing = softmax_with_peak(z, axis)
+    residual = jnp.where(is_peak, (1 - t) - missing, p - t)
+
+    def at_peak(x: Rows) -> Rows:
+        return jnp.sum(jnp.where(is_peak, x, 0), axis, keepdims=True)
+
+    drop = z - jnp.max(z, axis, keepdims=True)
+    relative = jnp.where(t == at_peak(t), at_peak(p) * jnp.expm1(drop), residual - at_peak(residual))
+    return residual, relative

@@ -1,0 +1,280 @@
+"""A whole training run as one pure function of (key, hyperparameters, data).
+
+`make_train` fixes everything that shapes the program (model, loss, optimizer, batch size, evaluation steps) and returns
+`train(key, hyper, data) -> {metric: [E]}`. Everything that merely varies between runs is an argument, so a sweep is
+`jit(vmap(vmap(train)))` and learning rates, seeds and parameters of a loss family never recompile.
+
+Samples are innermost ("columns", logits [K, N]): a small classifier has far more samples than classes, and the
+innermost axis is the one that the hardware vectorises over.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from jaxtyping import Key
+
+from ce_jax.backprop import backprop_columns
+from ce_jax.losses import Loss, cross_entropy, log_odds, ssr
+from ce_jax.models import Model, Params
+
+__all__ = [
+    "METRICS",
+    "Hyperparameters",
+    "Part",
+    "Splits",
+    "evaluation_steps",
+    "make_optimizer",
+    "make_train",
+    "optimizer_names",
+]
+
+METRICS = (
+    "train_loss",
+    "cross_entropy",
+    "ssr",
+    "train_accuracy",
+    "validation_accuracy",
+    "test_accuracy",
+    "gradient_norm",
+    "true_class_probability",
+)
+"""What a run records at every evaluation step. `train_loss` is the loss trained on; it, `cross_entropy`, `ssr`,
+`gradient_norm` and `true_class_probability` are means over the training part."""
+
+
+class Part(NamedTuple):
+    """One part of a data set: inputs [N, D] and integer labels [N]."""
+
+    inputs: Any
+    labels: Any
+
+
+class Splits(NamedTuple):
+    """Training, validation and test part. A leading seed axis on every array means one split per seed."""
+
+    train: Part
+    validation: Part
+    test: Part
+
+
+class Hyperparameters(NamedTuple):
+    """What varies between the runs of one compiled program: the learning rate and the loss's traced options."""
+
+    learning_rate: Any
+    loss_options: Mapping[str, Any]
+
+
+class State(NamedTuple):
+    """What a run carries from step to step."""
+
+    params: Params
+    optimizer_state: Any
+    order: Array
+    """Training indices in this epoch's order; it depends on the seed alone, so lanes of one seed share it."""
+    alive: Array
+    """False from the first evaluation at which something was not finite."""
+
+
+def evaluation_steps(steps: int, *, every: int | None = None, points: int = 64) -> tuple[int, ...]:
+    """Steps at which a run is evaluated: always 0 and `steps`, between them every `every` or logarithmically.
+
+    >>> evaluation_steps(10, every=4)
+    (0, 4, 8, 10)
+    >>> evaluation_steps(1000, points=6)
+    (0, 1, 4, 16, 63, 251, 1000)
+    """
+    if every is not None:
+        return (*range(0, steps, every), steps)
+    between = np.unique(np.round(np.geomspace(1, steps, points)).astype(int))
+    return (0, *(int(step) for step in between))
+
+
+def optimizer_names() -> tuple[str, ...]:
+    """Names accepted by `make_optimizer`: every optax optimizer that takes a learning rate and gradients alone."""
+    found = []
+    for name, maker in vars(optax).items():
+        if inspect.isfunction(maker) and "learning_rate" in inspect.signature(maker).parameters:
+            found.append(name)
+    # These need the loss function itself at every update, or are not optimizers of a whole parameter tree.
+    return tuple(sorted({*found, "momentum"} - {"lbfgs", "polyak_sgd", "scale_by_learning_rate", "optimistic_adam"}))
+
+
+def make_optimizer(name: str, learning_rate: Any, options: Mapping[str, Any] | None = None) -> Any:
+    """The optax optimizer `name` with a (possibly traced) learning rate; `momentum` is SGD with momentum 0.9.
+
+    >>> make_optimizer("sgd", 0.1).init(None) is not None
+    True
+
+    Raises:
+      ValueError: `name` is not among `optimizer_names()`, or does not take one of `options`.
+    """
+    if name not in optimizer_names():
+        raise ValueError(f"optimizer: expected one of {', '.join(optimizer_names())}; got {name!r}")
+    options = dict(options or {})
+    if name == "momentum":
+        name, options = "sgd", {"momentum": 0.9, **options}
+    maker = getattr(optax, name)
+    unknown = set(options) - set(inspect.signature(maker).parameters)
+    if unknown:
+        raise ValueError(f"optimizer_options: optax.{name} has no option {sorted(unknown)[0]!r}")
+    return maker(learning_rate=learning_rate, **options)
+
+
+def make_train(
+    model: Model,
+    loss: Loss,
+    *,
+    num_classes: int,
+    evaluate_at: Sequence[int],
+    optimizer: str = "sgd",
+    optimizer_options: Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
+    gradient: str = "autodiff",
+) -> Callable[[Key[Array, ""], Hyperparameters, Splits], dict[str, Array]]:
+    """Build `train(key, hyper, data) -> {metric: [E]}`, a whole training run.
+
+    Args:
+      model: a `linear` or `mlp`.
+      loss: an entry of `LOSSES`, or a `Loss` of your own (`grad` may be None with `gradient="autodiff"`).
+      num_classes: K.
+      evaluate_at: increasing steps, the first 0; the run ends at the last one (`evaluation_steps` makes them).
+      optimizer: name of an optax optimizer; optimizer_options: its further arguments.
+      batch_size: None for the full training part; otherwise each epoch visits a fresh permutation in batches of
+        this size (a remainder smaller than a batch waits for the next epoch's permutation).
+      gradient: `autodiff` (jax.grad of loss and model) or `manual` (`ce_jax.backprop`, no autodiff).
+
+    Returns:
+      A pure function. `key` is split in two: initial parameters and batch order, so two losses given the same key
+      start equal and see equal batches. Divergence is a result, not an error: every metric is NaN from the first
+      evaluation at which the loss or its gradient was not finite.
+
+    Raises:
+      ValueError: unknown optimizer or gradient route, evaluation steps that do not start at 0 or do not increase.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from ce_jax import LOSSES, linear
+    >>> train = make_train(linear(), LOSSES["ssr"], num_classes=2, evaluate_at=(0, 10, 100))
+    >>> part = Part(jnp.array([[-1.0], [1.0]]), jnp.array([0, 1]))
+    >>> curves = jax.jit(train)(jax.random.key(0), Hyperparameters(1.0, {}), Splits(part, part, part))
+    >>> bool(curves["ssr"][-1] < curves["ssr"][0])
+    True
+    """
+    steps = np.asarray(evaluate_at, np.int32)
+    if steps[0] != 0 or np.any(np.diff(steps) <= 0):
+        raise ValueError(f"evaluate_at: expected increasing steps that start at 0; got {tuple(evaluate_at)}")
+    if gradient not in ("autodiff", "manual"):
+        raise ValueError(f"gradient: expected 'autodiff' or 'manual'; got {gradient!r}")
+    if gradient == "manual" and loss.grad is None:
+        raise ValueError(f"gradient: {loss.name} has no hand-written gradient; use 'autodiff'")
+    make_optimizer(optimizer, 0.1, optimizer_options)  # wrong names fail here, not inside a trace
+    value_and_gradient = _value_and_gradient(model, loss, gradient)
+    # One row per interval (first step, one past the last); the first is empty: the evaluation of the start.
+    intervals = jnp.asarray(np.stack([np.concatenate([[0], steps[:-1]]), steps], axis=1))
+
+    def train(key: Array, hyper: Hyperparameters, data: Splits) -> dict[str, Array]:
+        inputs, labels = data.train
+        size = inputs.shape[0]
+        if batch_size is not None and batch_size > size:
+            raise ValueError(f"batch_size: expected at most the {size} training examples; got {batch_size}")
+        init_key, order_key = jax.random.split(key)
+        transform = make_optimizer(optimizer, hyper.learning_rate, optimizer_options)
+        params = jax.tree.map(
+            lambda leaf: leaf.astype(inputs.dtype), model.init(init_key, inputs.shape[1], num_classes)
+        )
+
+        def step(index: Array, state: State) -> State:
+            if batch_size is None:
+                order, batch = state.order, (inputs, labels)
+            else:
+                epoch, position = jnp.divmod(index, size // batch_size)
+                order = jax.lax.cond(
+                    position == 0,
+                    lambda: jax.random.permutation(jax.random.fold_in(order_key, epoch), size).astype(jnp.int32),
+                    lambda: state.order,
+                )
+                chosen = jax.lax.dynamic_slice(order, (position * batch_size,), (batch_size,))
+                batch = (inputs[chosen], labels[chosen])
+            _, gradients, _ = value_and_gradient(state.params, *batch, hyper.loss_options)
+            updates, optimizer_state = transform.update(gradients, state.optimizer_state, state.params)
+            return State(optax.apply_updates(state.params, updates), optimizer_state, order, state.alive)
+
+        def interval(state: State, bounds: Array) -> tuple[State, dict[str, Array]]:
+            state = jax.lax.fori_loop(bounds[0], bounds[1], step, state)
+            value, gradients, logits = value_and_gradient(state.params, inputs, labels, hyper.loss_options)
+            metrics = _metrics(model, state.params, data, value, gradients, logits)
+            alive = state.alive & jnp.isfinite(value) & jnp.isfinite(metrics["gradient_norm"])
+            return state._replace(alive=alive), {name: jnp.where(alive, m, jnp.nan) for name, m in metrics.items()}
+
+        start = State(params, transform.init(params), jnp.arange(size, dtype=jnp.int32), jnp.array(True))
+        return jax.lax.scan(interval, start, intervals)[1]
+
+    return train
+
+
+def _value_and_gradient(model: Model, loss: Loss, gradient: str) -> Callable[..., tuple[Array, Params, Array]]:
+    """`f(params, inputs [N, D], labels, options) -> (mean loss, gradients, logits [K, N])` by the chosen route."""
+    value, grad = (
+        _over_columns(loss.value),
+        _over_columns(loss.value if loss.grad is None else loss.grad, gradient=True),
+    )
+
+    def autodiff(params: Params, inputs: Array, labels: Array, options: Mapping[str, Any]) -> tuple:
+        def mean_loss(params: Params) -> tuple[Array, Array]:
+            logits = model.columns(params, inputs.T)
+            return jnp.mean(value(logits, labels, **options)), logits
+
+        (mean, logits), gradients = jax.value_and_grad(mean_loss, has_aux=True)(params)
+        return mean, gradients, logits
+
+    def manual(params: Params, inputs: Array, labels: Array, options: Mapping[str, Any]) -> tuple:
+        seen = []
+
+        def value_and_logit_gradient(logits: Array) -> tuple[Array, Array]:
+            seen.append(logits)
+            return value(logits, labels, **options), grad(logits, labels, **options)
+
+        mean, gradients = backprop_columns(params, model, value_and_logit_gradient, inputs.T)
+        return mean, gradients, seen[0]
+
+    return autodiff if gradient == "autodiff" else manual
+
+
+def _over_columns(function: Callable[..., Array], *, gradient: bool = False) -> Callable[..., Array]:
+    """`function` for logits [K, N]; a user's own may know only rows, so it is given the transpose."""
+    if "axis" in inspect.signature(function).parameters:
+        return lambda logits, labels, **options: function(logits, labels, axis=0, **options)
+    if gradient:
+        return lambda logits, labels, **options: function(logits.T, labels, **options).T
+    return lambda logits, labels, **options: function(logits.T, labels, **options)
+
+
+def _metrics(
+    model: Model, params: Params, data: Splits, value: Array, gradients: Params, logits: Array
+) -> dict[str, Array]:
+    def accuracy(part: Part) -> Array:
+        return _accuracy(model.columns(params, part.inputs.T), part.labels)
+
+    labels = data.train.labels
+    return {
+        "train_loss": value,
+        "cross_entropy": jnp.mean(cross_entropy(logits, labels, axis=0)),
+        "ssr": jnp.mean(ssr(logits, labels, axis=0)),
+        "train_accuracy": _accuracy(logits, labels),
+        "validation_accuracy": accuracy(data.validation),
+        "test_accuracy": accuracy(data.test),
+        "gradient_norm": optax.tree.norm(gradients),
+        "true_class_probability": jnp.mean(jax.nn.sigmoid(log_odds(logits, labels, axis=0))),
+    }
+
+
+def _accuracy(logits: Array, labels: Array) -> Array:
+    """Fraction of columns whose own class has the strictly largest logit: a tie is not a correct prediction."""
+    own = jnp.arange(logits.shape[0])[:, None] == labels[None, :]
+    best_other = jnp.max(jnp.where(own, -jnp.inf, logits), axis=0)
+    return jnp.mean(jnp.max(jnp.where(own, logits, -jnp.inf), axis=0) > best_other, dtype=logits.dtype)

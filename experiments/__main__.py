@@ -1,0 +1,95 @@
+"""The command line: `python -m experiments --help`. No logic beyond reading words and choosing exit codes.
+
+Exit codes: 0 fine, 1 a check or the machinery failed, 2 the input was wrong (one line), 130 interrupted (state saved).
+"""
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from experiments.errors import UserError
+
+console = Console(highlight=False)
+app = App(
+    name="python -m experiments",
+    help="When, by how much and why does cross-entropy train a classifier faster than SSR?",
+    version_flags=[],
+    result_action="return_value",
+)
+
+
+@app.command
+def run(
+    config: Path,
+    *overrides: str,
+    out: Path = Path("results"),
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    fresh: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Run a config: train every loss over rates and seeds, compare them, write figures and a page.
+
+    Args:
+      config: TOML file, for instance configs/quickstart.toml.
+      overrides: key=value with dotted keys and comma lists, for instance train.steps=200 loss=cross_entropy,ssr.
+      out: folder for results.
+      dry_run: only show the resolved config and what would be run.
+      fresh: compute again what is finished.
+    """
+    from experiments.commands import run_command
+
+    return run_command(config, overrides, out, dry_run, fresh, _command(), console)
+
+
+@app.command
+def report(run_dir: Path) -> int:
+    """Rebuild the figures and pages of a finished run from what is stored in it."""
+    from experiments.commands import report_command
+
+    return report_command(run_dir, console)
+
+
+@app.command(name="list")
+def list_() -> int:
+    """Show data sets, losses, models, optimizers and configs."""
+    from experiments.commands import list_command
+
+    return list_command(console)
+
+
+def _command() -> list[str]:
+    return ["python", "-m", "experiments", *sys.argv[1:]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line, run it, and return the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's notice is treated like Ctrl-C
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        return app(arguments, exit_on_error=False, print_error=False) or 0
+    except cyclopts.CycloptsError as error:
+        message = " ".join(str(error).split())
+        errors.print(f"error: {message} (see python -m experiments --help)", markup=False)
+        return 2
+    except UserError as error:
+        errors.print(f"error: {error}", markup=False)
+        return 2
+    except OSError as error:
+        errors.print(f"error: {error.filename or 'the results'}: {error.strerror or error}", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        errors.print(f"\nstopped; finished work is kept. To continue: {shlex.join(_command())}", markup=False)
+        return 130
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code) if code == 130 else sys.exit(code)

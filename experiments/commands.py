@@ -1,0 +1,191 @@
+"""What the commands do: read the input, call the modules below, show the result."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ce_jax.losses import LOSSES
+from ce_jax.training import optimizer_names
+from experiments.config import Config, as_dict, load_config
+from experiments.data import DATASETS
+from experiments.findings import headline, terminal_table
+from experiments.report import build_joined_report, build_report, read_run
+from experiments.run import Reporter, memory_of_lane, plan_for, precision, run_name, run_workload
+from experiments.store import write_json
+from experiments.workload import load_workload
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+def run_command(
+    config: Path,
+    overrides: Sequence[str],
+    out: Path,
+    dry_run: bool,
+    fresh: bool,
+    command: Sequence[str],
+    console: Console,
+) -> int:
+    """`run`: every workload of a config, then the table and where the pages are."""
+    name, workloads = load_config(config, overrides)
+    if dry_run:
+        return _dry_run(name, workloads, console)
+    use_compilation_cache()
+    folders = []
+    for number, one in enumerate(workloads, 1):
+        of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
+        console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}, start {one.start}{of}")
+        with _reporter(console) as reporter:
+            outcome = run_workload(name, one, out, command, reporter, fresh)
+        if outcome.existed:
+            console.print(f"finished before; shown as stored (compute it again with --fresh): {outcome.folder}")
+        folders.append(outcome.folder)
+    summaries = [read_run(folder).summary for folder in folders]
+    for summary in summaries:
+        console.print(headline(summary), markup=False)
+    console.print(terminal_table(summaries))
+    page = folders[0] / "report.html" if len(folders) == 1 else _join(name, workloads, folders, out)
+    console.print(f"report: {page}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _join(name: str, workloads: Sequence[Config], folders: Sequence[Path], out: Path) -> Path:
+    """One page for all workloads of a config, in a folder named like a run's."""
+    joined = out / f"{name}-{folders[0].name[-10:]}-joined"
+    joined.mkdir(parents=True, exist_ok=True)
+    write_json(joined / "config.json", [as_dict(one) for one in workloads])
+    return build_joined_report(joined, list(folders), name)
+
+
+def _dry_run(name: str, workloads: Sequence[Config], console: Console) -> int:
+    for config in workloads:
+        with precision(config):
+            workload = load_workload(name, config)
+            plan = plan_for(workload)
+            sweep = config.sweep
+            lanes = len(workload.arms) * sweep.learning_rates.count * len(workload.seeds)
+            programs = len({arm.program for arm in workload.arms})
+            wave = memory_of_lane(workload) * plan.seeds_per_wave * plan.rates_per_wave
+        console.print_json(json.dumps(as_dict(config)))
+        console.print(f"run folder         {run_name(workload)}", markup=False)
+        console.print(f"classifiers        {lanes:,} (more if the grid of rates has to be widened)")
+        console.print(f"compiled programs  {programs}")
+        console.print(
+            f"waves              {plan.seeds_per_wave} seeds x {plan.rates_per_wave} rates on {plan.devices} device(s)"
+        )
+        console.print(f"estimated memory   {wave / 2**20:,.1f} MiB a wave")
+    return 0
+
+
+def report_command(run_dir: Path, console: Console) -> int:
+    """`report`: figures and pages again, from what is stored."""
+    page = build_report(run_dir)
+    summary = read_run(run_dir).summary
+    console.print(headline(summary), markup=False)
+    console.print(terminal_table([summary]))
+    console.print(f"report: {page}", markup=False, soft_wrap=True)
+    return 0
+
+
+def list_command(console: Console) -> int:
+    """`list`: every name that a config may use."""
+    sections: dict[str, dict[str, str]] = {
+        "datasets": {name: entry.description for name, entry in DATASETS.items()}
+        | {
+            "csv:PATH, parquet:PATH": "your table; data.label names the label column",
+            "npz:PATH": "your arrays inputs and labels",
+            "idx:DIR": "MNIST-format files",
+        },
+        "losses": {name: _first_line(loss.value.__doc__) for name, loss in LOSSES.items()}
+        | {"module:function": "your own function of (logits [N, K], labels [N])"},
+        "models": {"linear": "softmax regression", "mlp": "multilayer perceptron, see [mlp]"},
+        "optimizers": dict.fromkeys(optimizer_names(), ""),
+        "configs": {
+            str(path.relative_to(CONFIGS.parent)): _first_comment(path) for path in sorted(CONFIGS.glob("*.toml"))
+        },
+    }
+    for title, rows in sections.items():
+        if not any(rows.values()):
+            console.print(f"[bold]{title}[/bold]\n  {', '.join(rows)}\n")
+            continue
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=True)
+        for name, text in rows.items():
+            table.add_row(name, text)
+        console.print(table)
+        console.print()
+    return 0
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().splitlines()[0] if text else ""
+
+
+def _first_comment(path: Path) -> str:
+    line = path.read_text(encoding="utf-8").splitlines()[0]
+    return line.lstrip("# ") if line.startswith("#") else ""
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs between runs; JAX's own thresholds would skip programs as small as these."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    jax.config.update("jax_compilation_cache_dir", str(Path(base) / "ce_jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@contextmanager
+def _reporter(console: Console) -> Iterator[Reporter]:
+    """A progress bar on a terminal, plain lines elsewhere."""
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(progress)
+
+
+class _Bar:
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.task = progress, progress.add_task("classifiers", total=0)
+
+    def say(self, message: str) -> None:
+        self.progress.console.print(f"  {message}", markup=False)
+
+    def plan(self, lanes: int) -> None:
+        self.progress.update(self.task, total=(self.progress.tasks[0].total or 0) + lanes)
+
+    def done(self, lanes: int) -> None:
+        self.progress.advance(self.task, lanes)
+
+
+class _Lines:
+    """One line for each message, and at most one every five seconds about progress."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.total, self.finished, self.shown = console, 0, 0, time.monotonic()
+
+    def say(self, message: str) -> None:
+        self.console.print(f"  {message}", markup=False)
+
+    def plan(self, lanes: int) -> None:
+        self.total += lanes
+
+    def done(self, lanes: int) -> None:
+        self.finished += lanes
+        if time.monotonic() - self.shown > 5:
+            self.shown = time.monotonic()
+            self.say(f"{self.finished:,} of {self.total:,} classifiers trained")

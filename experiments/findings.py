@@ -1,0 +1,328 @@
+"""What a summary says, in words and in a terminal table: pure functions of the records of summary.json.
+
+Nothing is measured here: numbers are printed as they stand, and the words are chosen by the numbers, so that no
+sentence claims more than its interval does. A ratio is always steps of `a` over steps of `b`: below 1, `a` is faster.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from rich import box
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from experiments.plots import display_name, percent
+
+FEW_SEEDS = 10  # below this a bootstrap interval is itself rough, and the caveats say so
+Summary = Mapping[str, Any]
+Status = Literal["faster", "slower", "open", "unreached", "untimed"]
+
+
+class Verdict(NamedTuple):
+    """What one workload says about its main pair of losses.
+
+    `status` is "unreached" when neither loss reaches any target in half of its runs, "untimed" when no ratio of steps
+    exists, "open" when its interval contains 1, else "faster" or "slower" (of `a` against `b`).
+    """
+
+    a: str
+    b: str
+    target: float
+    status: Status
+    comparison: Mapping[str, Any]
+
+
+def verdict(summary: Summary) -> Verdict | None:
+    """Compare cross-entropy with SSR on probabilities, or else the first two losses; None when there is only one."""
+    names = list(summary["losses"])
+    if len(names) < 2:
+        return None
+    a = first_loss(summary)
+    b = "ssr" if "ssr" in names and a != "ssr" else next(name for name in names if name != a)
+    target = headline_target(summary, (a, b))
+    comparison = _compared(summary, a, target).get(b, {"rmst_ratio": None, "ci": None})
+    status: Status
+    if max(_reached(summary, name, target) for name in (a, b)) < 0.5:
+        status = "unreached"
+    elif not known(comparison["rmst_ratio"]) or not known(comparison["ci"]):
+        status = "untimed"
+    else:
+        low, high = comparison["ci"]
+        status = "faster" if high < 1 else "slower" if low > 1 else "open"
+    return Verdict(a, b, target, status, comparison)
+
+
+def first_loss(summary: Summary) -> str:
+    """The loss that the others are compared with: cross-entropy where it takes part."""
+    names = list(summary["losses"])
+    return "cross_entropy" if "cross_entropy" in names else names[0]
+
+
+def headline_target(summary: Summary, losses: Sequence[str]) -> float:
+    """The highest target that at least half of the runs of at least one of `losses` reach, or else the lowest."""
+    targets = sorted(float(target) for target in summary["targets"])
+    met = [target for target in targets if max(_reached(summary, loss, target) for loss in losses) >= 0.5]
+    return max(met, default=targets[0])
+
+
+def shown_target(summary: Summary) -> float:
+    """The target of the headline, for tables that have room for one."""
+    found = verdict(summary)
+    return found.target if found else headline_target(summary, [first_loss(summary)])
+
+
+def headline(summary: Summary) -> str:
+    """The finding and how sure it is, in one sentence, then whatever weakens it, one sentence each."""
+    return " ".join([finding(summary), *caveats(summary)])
+
+
+def finding(summary: Summary) -> str:
+    """What was found and how sure it is, in one sentence."""
+    work, found = summary["workload"], verdict(summary)
+    where = f"On {text(work['dataset'])} ({text(work['model'])}, {text(work['optimizer'])})"
+    horizon, tuned = (
+        f"{work['steps']:,} steps",
+        f"{work['seeds']} fresh seeds, each loss at its own tuned learning rate",
+    )
+    if found is None:
+        return f"{where}, {_alone(summary, horizon)}"
+    a, b, goal = display_name(found.a), display_name(found.b), goal_text(summary, found.target)
+    reached_a, reached_b = (_reached(summary, name, found.target) for name in (found.a, found.b))
+    if found.status == "unreached":
+        return (
+            f"{where}, which loss is faster stays open: within {horizon} neither {a} nor {b} reached {goal} in half of "
+            f"its runs ({share(reached_a)} and {share(reached_b)} of them did; {tuned})."
+        )
+    if found.status == "untimed":
+        return (
+            f"{where}, no ratio of speeds could be told: {a} reached {goal} within {horizon} in {share(reached_a)} of "
+            f"its runs, {b} in {share(reached_b)} ({tuned})."
+        )
+    times = f"{ratio(found.comparison['rmst_ratio'])} times the steps"
+    sure = f"({level(summary)} interval {interval(found.comparison['ci'], ratio)}; {tuned})"
+    if found.status == "open":
+        return f"{where}, no difference in speed could be shown: {a} took {times} {b} took to {goal} {sure}."
+    if reached_a == 1 and reached_b == 0:
+        return (
+            f"{where}, {a} reached {goal} in every run and {b} in none within {horizon}, so {a} needed at most {times} "
+            f"{b} needs {sure}."
+        )
+    if reached_b == 1 and reached_a == 0:
+        return (
+            f"{where}, {b} reached {goal} in every run and {a} in none within {horizon}, so {a} needs at least {times} "
+            f"{b} needed {sure}."
+        )
+    if found.status == "slower":
+        return f"{where}, {a} was slower: it needed {times} {b} needed to reach {goal} {sure}."
+    return f"{where}, {a} reached {goal} in {times} {b} needed {sure}."
+
+
+def caveats(summary: Summary) -> list[str]:
+    """What weakens the finding: runs that never got there or diverged, rates on the edge of the grid, few seeds."""
+    found, work, losses = verdict(summary), summary["workload"], summary["losses"]
+    names = (found.a, found.b) if found else tuple(losses)
+    lines = []
+    if found and found.status in ("faster", "slower", "open"):
+        shares = [_reached(summary, name, found.target) for name in names]
+        if min(shares) < 1:
+            a, b = display_name(found.a), display_name(found.b)
+            got = f"{_capital(a)} got there in {share(shares[0])} of its runs, {b} in {share(shares[1])}; a"
+            # A finding of all against none has said so already.
+            lines.append(
+                f"{'A' if set(shares) == {0, 1} else got} run that never got there counts as the full "
+                f"{work['steps']:,} steps."
+            )
+    for name in names:
+        if losses[name]["diverged"]:
+            lines.append(
+                f"{losses[name]['diverged']} of the {losses[name]['runs']} runs of {display_name(name)} diverged; a "
+                "diverged run counts as never having got there."
+            )
+    edges = [display_name(name) for name in names if losses[name].get("on_edge")]
+    if edges:
+        lines.append(
+            f"The best learning rate of {' and of '.join(edges)} still lies on the edge of its grid, so a better one "
+            "may lie beyond it: take this as provisional."
+        )
+    if work["seeds"] < FEW_SEEDS:
+        lines.append(f"With only {work['seeds']} fresh seed{'s' if work['seeds'] > 1 else ''}, intervals are rough.")
+    return lines
+
+
+def joined_headline(summaries: Sequence[Summary]) -> str:
+    """How often the first loss won over several workloads, in one sentence; nothing is pooled across them."""
+    verdicts = [found for found in map(verdict, summaries) if found]
+    pairs = {(found.a, found.b) for found in verdicts}
+    if len(pairs) != 1:
+        return f"{len(summaries)} workloads, each with its own finding below; they do not share one pair of losses."
+    a, b = map(display_name, pairs.pop())
+    faster = [found.comparison["rmst_ratio"] for found in verdicts if found.status == "faster"]
+    low, high = min(faster, default=None), max(faster, default=None)
+    spread = f"{ratio(low)}{'' if low == high else f' to {ratio(high)}'} times as many"
+    outcomes = [
+        (("faster",), f"{a} needed fewer steps than {b}, {spread}", ""),
+        (("slower",), f"{a} needed more steps than {b}", "it needed more"),
+        (("open",), f"no difference in steps between {a} and {b} could be shown", "no difference could be shown"),
+        (("untimed", "unreached"), f"the steps of {a} and {b} could not be compared", "they could not be compared"),
+    ]
+    parts: list[str] = []
+    for statuses, full, short in outcomes:
+        number = sum(found.status in statuses for found in verdicts)
+        if number:
+            parts.append(f"in {number} {short}" if parts else f"in {number} of {len(verdicts)} workloads {full}")
+    how = f"({level(summaries[0])} intervals; each loss at its own tuned learning rate; workloads are never pooled)"
+    return f"{_capital(', '.join(parts))} {how}."
+
+
+def speed_rows(summary: Summary) -> list[dict[str, Any]]:
+    """One record per target and loss: how often and how fast it got there, and its comparison with the first loss."""
+    rows, first = [], first_loss(summary)
+    for target in sorted(map(float, summary["targets"]), reverse=True):
+        compared = _compared(summary, first, target)
+        for loss in sorted(summary["losses"], key=lambda name: name != first):
+            rows.append({"target": target, "loss": loss, "against": compared.get(loss), **_at(summary, loss, target)})
+    return rows
+
+
+def terminal_table(summaries: Sequence[Summary]) -> Group:
+    """One rich table per workload, at the target of its headline, for `rich.print` or a `Console`."""
+    tables = []
+    for summary in summaries:
+        target = shown_target(summary)
+        table = Table(
+            title=escape(f"{label(summary)}: {goal_text(summary, target)}"),
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+            title_justify="left",
+        )
+        table.add_column("loss", no_wrap=True)
+        for heading in ("reached", "median\nsteps", "mean\nsteps", "ratio", "test\naccuracy"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in speed_rows(summary):
+            if row["target"] == target:
+                final, against = summary["losses"][row["loss"]]["final"]["test_accuracy"], row["against"]
+                table.add_row(
+                    escape(display_name(row["loss"])),
+                    share(row["reached"]),
+                    count(row["median_steps"]),
+                    _with_interval(row["rmst_steps"], row["rmst_ci"], count),
+                    _with_interval(against["rmst_ratio"], against["ci"], ratio) if against else "",
+                    _with_interval(final["mean"], final["ci"], share),
+                )
+        tables.append(table)
+    note = f"ratio: mean steps, first loss ÷ this loss; in second lines: {level(summaries[0])} intervals"
+    return Group(*tables, Text(note, style="dim"))
+
+
+def label(summary: Summary, others: Sequence[Summary] = ()) -> str:
+    """A workload in a few words: what it always is, and whatever else tells it from the `others`."""
+    work = summary["workload"]
+    differing = [
+        f"{key.replace('_', ' ')} {text(work[key])}"
+        for key in ("start", "batch_size", "steps")
+        if any(other["workload"][key] != work[key] for other in others)
+    ]
+    return " · ".join([*(text(work[key]) for key in ("dataset", "model", "optimizer")), *differing])
+
+
+def goal_text(summary: Summary, target: float) -> str:
+    """The target in words, such as "95 % validation accuracy"."""
+    return f"{percent(target)} {summary['workload']['target_metric'].replace('_', ' ')}"
+
+
+def level(summary: Summary) -> str:
+    """The confidence level of a summary's intervals, such as "95 %"."""
+    return percent(summary["workload"]["confidence"])
+
+
+def text(value: Any) -> str:
+    """A setting as it would be typed: a string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def known(value: Any) -> bool:
+    """Whether a number, or every number of an interval, is there and finite."""
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    return all(part is not None and math.isfinite(part) for part in parts)
+
+
+def ratio(value: float | None) -> str:
+    """Two decimals, more where they would hide a difference from 1 or leave fewer than two digits.
+
+    >>> ratio(0.4166), ratio(0.0123), ratio(0.9984), ratio(None)
+    ('0.42', '0.012', '0.9984', '–')
+    """
+    if value is None or not known(value):
+        return "–"
+    if round(value, 2) == 1 and value != 1:
+        return f"{value:.4g}"
+    return f"{value:.2f}" if 0.1 <= value < 10 else f"{value:.3g}" if value >= 10 else f"{value:.2g}"
+
+
+def count(value: float | None) -> str:
+    """A number of steps or a loss: three digits, or whole with thousands separators; an en dash where there is none.
+
+    >>> count(12.345), count(1234.5), count(None)
+    ('12.3', '1,234', '–')
+    """
+    if value is None or not known(value):
+        return "–"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def share(value: float | None) -> str:
+    """A fraction in percent, with a decimal unless it is whole.
+
+    >>> share(1.0), share(0.985), share(None)
+    ('100 %', '98.5 %', '–')
+    """
+    if value is None or not known(value):
+        return "–"
+    return f"{100 * value:.1f}".removesuffix(".0") + " %"
+
+
+def interval(bounds: Sequence[float] | None, form: Callable[[float | None], str]) -> str:
+    """An interval in words, its bounds printed by `form`.
+
+    >>> interval([0.36, 0.5], ratio), interval([0.9, 0.925], share)
+    ('0.36 to 0.50', '90 to 92.5 %')
+    """
+    if bounds is None or not known(bounds):
+        return "–"
+    low, high = map(form, bounds)
+    return f"{low.removesuffix(' %')} to {high}"
+
+
+def _with_interval(value: float | None, bounds: Sequence[float] | None, form: Callable[[float | None], str]) -> str:
+    return f"{form(value)}\n[dim]{interval(bounds, form).replace(' to ', '–').removesuffix(' %')}[/]"
+
+
+def _alone(summary: Summary, horizon: str) -> str:
+    loss, target = first_loss(summary), shown_target(summary)
+    at = _at(summary, loss, target)
+    sure = f"({level(summary)} interval {interval(at['rmst_ci'], count)}; {summary['workload']['seeds']} fresh seeds)"
+    return (
+        f"{display_name(loss)} reached {goal_text(summary, target)} within {horizon} in {share(at['reached'])} of its "
+        f"runs, after {count(at['rmst_steps'])} steps on average {sure}; there is no other loss to compare it with."
+    )
+
+
+def _at(summary: Summary, loss: str, target: float) -> Mapping[str, Any]:
+    return summary["losses"][loss]["by_target"][f"{target:g}"]
+
+
+def _reached(summary: Summary, loss: str, target: float) -> float:
+    return _at(summary, loss, target)["reached"]
+
+
+def _compared(summary: Summary, a: str, target: float) -> dict[str, Mapping[str, Any]]:
+    return {c["b"]: c for c in summary["comparisons"] if c["a"] == a and float(c["target"]) == target}
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,281 @@
+"""Run one workload: tune, widen, report; every finished wave stored, so that a stopped run continues.
+
+The order of work is fixed by the fairness rules. First every loss is trained on the tuning seeds over the same grid of
+rates; while some loss has its best rate on an edge, the grid grows there, for all losses alike. Then every loss is
+trained over the whole grid on the fresh seeds, from which alone results are reported.
+"""
+
+import contextlib
+import importlib.metadata
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from ce_jax.sweep import CompiledWave, Plan, blocks, compile_wave, lane_bytes, plan_waves
+from ce_jax.training import METRICS, Hyperparameters
+from experiments.config import Config, as_dict, fingerprint, flatten
+from experiments.data import fingerprint as data_fingerprint
+from experiments.report import build_report
+from experiments.store import Run, open_run, write_arrays, write_json
+from experiments.summary import choose_rate, run_table, summarise
+from experiments.workload import Arm, Workload, load_workload, source_of
+
+
+class Reporter(Protocol):
+    """Whoever shows how far a run is: a progress bar, plain lines, or nobody."""
+
+    def say(self, message: str) -> None:
+        """One line about what begins or happened."""
+
+    def plan(self, lanes: int) -> None:
+        """So many more classifiers will be trained."""
+
+    def done(self, lanes: int) -> None:
+        """So many classifiers have been trained."""
+
+
+class Outcome(NamedTuple):
+    """The finished folder, and whether it was already there."""
+
+    folder: Path
+    existed: bool
+
+
+def plan_for(workload: Workload) -> Plan:
+    """The wave's shape for a workload on the devices present."""
+    sweep = workload.config.sweep
+    return plan_waves(
+        (sweep.tuning_seeds, sweep.seeds),
+        sweep.learning_rates.count,
+        memory_of_lane(workload),
+        devices=len(jax.devices()),
+    )
+
+
+def memory_of_lane(workload: Workload) -> int:
+    """Estimated bytes of one run, its share of the data included."""
+    train = workload.splits.train.inputs
+    evaluated, features = train.shape[-2:]
+    batch = workload.config.train.batch_size
+    sizes = (features, *workload.model.hidden, workload.num_classes)
+    own_data = train[0].nbytes // 2 if train.ndim == 3 else 0
+    return own_data + lane_bytes(sizes, evaluated if batch == "full" else batch, evaluated, train.itemsize)
+
+
+def run_name(workload: Workload) -> str:
+    """`<config name>-<hash>`, the hash of everything that determines the numbers."""
+    identity = {
+        "schema": 1,
+        "config": as_dict(workload.config),
+        "data": data_fingerprint(workload.dataset),
+        "losses": [source_of(arm.loss) for arm in workload.arms],
+    }
+    return f"{workload.name}-{fingerprint(identity)}"
+
+
+@contextlib.contextmanager
+def precision(config: Config) -> Iterator[None]:
+    """Double precision is switched on only for the runs that ask for it."""
+    with jax.enable_x64(config.train.dtype == "float64"):
+        yield
+
+
+def run_workload(
+    name: str, config: Config, out: Path, command: Sequence[str], reporter: Reporter, fresh: bool
+) -> Outcome:
+    """Train, compare and report one workload.
+
+    Args:
+      name: the config's name; config: what to run; out: folder of all results; command: the command line, for the
+        provenance; reporter: shows progress; fresh: compute again what is finished.
+
+    Returns:
+      The finished run folder.
+
+    Raises:
+      UserError: something in the config does not exist or fit, or the folder cannot be written.
+      KeyboardInterrupt: passed on; what is finished is stored.
+    """
+    with precision(config):
+        workload = load_workload(name, config)
+        final = out / run_name(workload)
+        if final.exists() and not fresh:
+            return Outcome(final, True)
+        with open_run(final, fresh=fresh) as run:
+            begin = time.perf_counter()
+            trainer = _Trainer(workload, run, reporter)
+            curves = trainer.all_curves()
+            seconds = time.perf_counter() - begin
+            _write(run.folder, workload, curves, _provenance(command, trainer.compile_seconds, seconds))
+            build_report(run.folder)
+            run.finish()
+    return Outcome(final, False)
+
+
+class _Trainer:
+    """The waves of one workload: compiled when first needed, read back where an earlier try has stored them."""
+
+    def __init__(self, workload: Workload, run: Run, reporter: Reporter) -> None:
+        self.workload, self.run, self.reporter = workload, run, reporter
+        self.plan = plan_for(workload)
+        self.programs: dict[tuple[str, ...], CompiledWave] = {}
+        self.compile_seconds = 0.0
+        # results[loss][rate][metric] is an array [S, E] that fills up as seeds are trained.
+        self.results: dict[str, dict[float, dict[str, np.ndarray]]] = {arm.label: {} for arm in workload.arms}
+
+    def all_curves(self) -> dict[str, np.ndarray]:
+        """Tune, widen, report; then everything in the layout of `curves.npz`."""
+        options, analysis = self.workload.config.sweep, self.workload.config.analysis
+        grid = options.learning_rates
+        rates = [float(rate) for rate in np.geomspace(grid.low, grid.high, grid.count)]
+        tuning = range(options.tuning_seeds)
+        added = rates
+        for widening in range(options.widen + 1):
+            self.reporter.say(f"tuning: {len(added)} learning rates x {len(tuning)} seeds for each loss")
+            self._train(tuning, added)
+            curves = self._assemble(rates)
+            edges = {choose_rate(curves, arm.label, len(tuning), analysis).edge for arm in self.workload.arms} - {0}
+            if not edges or widening == options.widen:
+                break
+            added = _beyond(rates, edges, self.plan.rates_per_wave)
+            rates = sorted(rates + added)
+            self.reporter.say(f"a best rate lies on the edge: widening the grid to {rates[0]:.3g} .. {rates[-1]:.3g}")
+        fresh = range(len(tuning), len(self.workload.seeds))
+        self.reporter.say(f"reporting: {len(rates)} learning rates x {len(fresh)} fresh seeds for each loss")
+        self._train(fresh, rates)
+        return self._assemble(rates)
+
+    def _train(self, seeds: Sequence[int], rates: Sequence[float]) -> None:
+        waves = [(arm, block) for arm in self.workload.arms for block in blocks(seeds, range(len(rates)), self.plan)]
+        self.reporter.plan(len(seeds) * len(rates) * len(self.workload.arms))
+        for arm, block in waves:
+            chosen = [rates[i] for i in block.hyper]
+            key = {
+                "loss": arm.label,
+                "rates": chosen,
+                "seeds": [int(self.workload.seeds[i]) for i in block.seeds],
+            }
+            path = self.run.part(key)
+            part = self.run.load_part(path)
+            if part is None:
+                part = self._compute(arm, chosen, list(block.seeds))
+                write_arrays(path, part)
+            for row, rate in enumerate(chosen):
+                for metric in METRICS:
+                    self._slot(arm.label, rate, metric)[list(block.seeds)] = part[metric][row]
+            self.reporter.done(len(block.seeds) * len(block.hyper))
+
+    def _slot(self, loss: str, rate: float, metric: str) -> np.ndarray:
+        shape = (len(self.workload.seeds), len(self.workload.evaluate_at))
+        slots = self.results[loss].setdefault(rate, {})
+        return slots.setdefault(metric, np.full(shape, np.nan, self.workload.config.train.dtype))
+
+    def _compute(self, arm: Arm, rates: Sequence[float], positions: list[int]) -> dict[str, np.ndarray]:
+        dtype = self.workload.config.train.dtype
+        hyper = Hyperparameters(
+            np.asarray(rates, dtype), {name: np.full(len(rates), value, dtype) for name, value in arm.options.items()}
+        )
+        splits = self.workload.splits
+        if splits.train.labels.ndim == 2:
+            splits = jax.tree.map(lambda leaf: leaf[positions], splits)
+        if arm.program not in self.programs:
+            self.reporter.say(f"compiling {arm.label}")
+            begin = time.perf_counter()
+            self.programs[arm.program] = compile_wave(self.workload.train(arm), self.plan, hyper, splits)
+            self.compile_seconds += time.perf_counter() - begin
+        return self.programs[arm.program].run(self.workload.seeds[positions], hyper, splits)
+
+    def _assemble(self, rates: Sequence[float]) -> dict[str, np.ndarray]:
+        curves = {"steps": np.asarray(self.workload.evaluate_at), "seeds": self.workload.seeds}
+        for arm in self.workload.arms:
+            curves[f"learning_rates/{arm.label}"] = np.asarray(rates)
+            for metric in METRICS:
+                curves[f"{arm.label}/{metric}"] = np.stack([self._slot(arm.label, rate, metric) for rate in rates])
+        return curves
+
+
+def _beyond(rates: Sequence[float], edges: set[int], count: int) -> list[float]:
+    """`count` more rates past each of the `edges` (-1 low, 1 high), at the grid's own logarithmic spacing."""
+    factor = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
+    below = [rates[0] / factor**step for step in range(1, count + 1)] if -1 in edges else []
+    above = [rates[-1] * factor**step for step in range(1, count + 1)] if 1 in edges else []
+    return sorted(below + above)
+
+
+def _write(folder: Path, workload: Workload, curves: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> None:
+    config = workload.config
+    labels = [arm.label for arm in workload.arms]
+    resolved = as_dict(config)
+    tuning = config.sweep.tuning_seeds
+    described = {
+        "name": workload.name,
+        "dataset": workload.dataset.name,
+        "model": config.model,
+        "loss": labels,
+        "optimizer": config.optimizer,
+        "start": resolved["start"],
+        "batch_size": config.train.batch_size,
+        "steps": config.train.steps,
+        "seeds": config.sweep.seeds,
+        "tuning_seeds": tuning,
+        "examples": {part: int(getattr(workload.splits, part).labels.shape[-1]) for part in workload.splits._fields},
+        "features": int(workload.dataset.inputs.shape[1]),
+        "classes": list(workload.dataset.class_names),
+        "target_metric": config.analysis.target_metric,
+        "confidence": config.analysis.confidence,
+    }
+    write_json(folder / "config.json", resolved)
+    write_json(folder / "provenance.json", dict(provenance))
+    write_arrays(folder / "curves.npz", curves)
+    table = run_table(flatten(resolved), labels, curves, tuning, config.analysis)
+    table.write_parquet(folder / "runs.parquet")
+    write_json(folder / "summary.json", summarise(described, labels, curves, tuning, config.analysis))
+
+
+def _provenance(command: Sequence[str], compile_seconds: float, seconds: float) -> dict[str, Any]:
+    packages = ("ce-jax", "jax", "jaxlib", "optax", "numpy", "scipy", "scikit-learn")
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "versions": versions,
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "platform": platform.platform(),
+        "git": _git(),
+        "argv": list(command),
+        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "compile_seconds": round(compile_seconds, 3),
+        "run_seconds": round(seconds - compile_seconds, 3),
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    """The commit of the checkout this file lies in, and whether the tree differs from it; None outside one."""
+
+    def ask(*words: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(("git", *words), cwd=here, capture_output=True, text=True, check=True, timeout=20).stdout
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD").strip(), "dirty": bool(ask("status", "--porcelain").strip())}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def silent() -> Reporter:
+    """A reporter that says nothing."""
+    return _Silent()
+
+
+class _Silent:
+    say: Callable[[str], None] = staticmethod(lambda message: None)
+    plan: Callable[[int], None] = staticmethod(lambda lanes: None)
+    done: Callable[[int], None] = staticmethod(lambda lanes: None)

@@ -1,0 +1,122 @@
+"""The run folder: parts while a run is under way, one finished folder at the end, nothing ever half-written.
+
+A run works in `<name>.partial/` and is renamed to `<name>/` when everything in it is complete, so a finished folder
+is its own marker. Finished waves lie in `<name>.partial/parts/`; each file is written under another name, flushed to
+the disk and renamed, and the zip checksums inside an npz tell a damaged one, whose work alone is done again."""
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.errors import UserError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it exists whole or not at all, power cut included."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that every parser reads: no NaN, no infinity."""
+    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a compressed npz without pickles."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an npz whole; a damaged file raises ValueError.
+
+    Every member is read, and with it its checksum: a truncated or altered file never passes for data.
+    """
+    try:
+        # Opened here, because np.load does not close what it opened when it finds no zip in it.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, EOFError, OSError, KeyError, zipfile.error) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"{path}: damaged: {error}") from error
+
+
+class Run:
+    """An unfinished run's folder, held by this process alone."""
+
+    def __init__(self, final: Path, partial: Path) -> None:
+        self.final, self.folder = final, partial
+        self.parts = partial / "parts"
+        self.parts.mkdir(parents=True, exist_ok=True)
+
+    def part(self, key: Mapping[str, Any]) -> Path:
+        """The file of the wave that `key` describes."""
+        return self.parts / (hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20] + ".npz")
+
+    def load_part(self, path: Path) -> dict[str, np.ndarray] | None:
+        """A finished wave, or None where there is none; a damaged file is set aside, never used and never deleted."""
+        try:
+            return read_arrays(path)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            path.rename(path.with_suffix(".damaged"))
+            return None
+
+    def damaged(self) -> int:
+        """How many damaged parts have been set aside."""
+        return len(list(self.parts.glob("*.damaged")))
+
+    def finish(self) -> None:
+        """Turn the working folder into the finished one, in place of an older one of the same name."""
+        shutil.rmtree(self.parts)
+        (self.folder / "lock").unlink()
+        old = self.final.with_name(self.final.name + ".old")
+        if self.final.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            self.final.rename(old)
+        self.folder.rename(self.final)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def open_run(final: Path, *, fresh: bool = False) -> Iterator[Run]:
+    """Hold the working folder of the run that will become `final`; `fresh` forgets what an earlier try left there.
+
+    Raises:
+      UserError: another process holds it, or the folder cannot be written.
+    """
+    partial = final.with_name(final.name + ".partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        lock = open(partial / "lock", "w")  # noqa: SIM115  held for the whole run
+    except OSError as error:
+        raise UserError(f"--out: cannot write to {final.parent}: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{partial}: another process is working on this run; wait for it or stop it") from None
+        if fresh:
+            shutil.rmtree(partial / "parts", ignore_errors=True)
+        yield Run(final, partial)

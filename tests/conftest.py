@@ -1,0 +1,28 @@
+"""Strict settings for every test: eight fake CPU devices, no rank promotion, shapes checked at run time."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Annotations are executed: a wrong shape or dtype inside the library fails the test that met it.
+install_import_hook("ce_jax", "beartype.beartype")
+
+settings.register_profile("ce_jax", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+settings.load_profile("ce_jax")
+
+
+@pytest.fixture
+def quick_compilation():
+    """Compile without XLA's expensive passes: for tests of what a program does, not of how exact or fast it is."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -1,0 +1,258 @@
+"""The command line, end to end on small runs: folders, resuming, errors, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import experiments.run as run_module
+from experiments.__main__ import main
+from experiments.store import read_arrays
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+ROOT = Path(__file__).parent.parent
+CONFIG = """# a small test
+dataset = "iris"
+model = "linear"
+loss = ["cross_entropy", "ssr"]
+[train]
+steps = 30
+evaluations = 8
+[sweep]
+learning_rates = {low = 0.01, high = 10, count = 4}
+widen = 1
+seeds = 4
+tuning_seeds = 2
+[analysis]
+targets = [0.7, 0.9]
+resamples = 199
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_shared_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.commands.use_compilation_cache", lambda: None)
+
+
+def run(config, out, *words):
+    return main(["run", str(config), "--out", str(out), *words])
+
+
+def the_folder(out):
+    (folder,) = [path for path in out.iterdir() if not path.name.startswith(".")]
+    return folder
+
+
+def test_a_run_folder_is_complete(config, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(config, out) == 0
+    folder = the_folder(out)
+    assert folder.name.startswith("small-")
+    present = {path.name for path in folder.iterdir()}
+    assert {
+        "config.json",
+        "provenance.json",
+        "curves.npz",
+        "runs.parquet",
+        "summary.json",
+        "figures",
+        "report.html",
+    } == present
+    assert {path.suffix for path in (folder / "figures").iterdir()} == {".svg", ".png"}
+    summary = json.loads((folder / "summary.json").read_text())
+    curves = read_arrays(folder / "curves.npz")
+    table = pl.read_parquet(folder / "runs.parquet")
+    for loss in ("cross_entropy", "ssr"):
+        rates = curves[f"learning_rates/{loss}"]
+        assert curves[f"{loss}/test_accuracy"].shape == (len(rates), 6, len(curves["steps"]))
+        assert summary["losses"][loss]["learning_rates"] == pytest.approx(rates.tolist())
+        assert not np.isnan(curves[f"{loss}/train_loss"][:2]).any()
+    assert table.height == 2 * 6 * len(rates)
+    # The summary can be recomputed from the table by somebody who has only the table.
+    for loss, record in summary["losses"].items():
+        rows = table.filter(
+            (pl.col("loss") == loss)
+            & (pl.col("role") == "report")
+            & (pl.col("learning_rate") == record["best_learning_rate"])
+        )
+        assert rows.height == record["runs"] == 4
+        times = rows["steps_to/0.9"].fill_null(30).to_numpy()
+        assert record["by_target"]["0.9"]["rmst_steps"] == pytest.approx(times.mean())
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert {"versions", "devices", "git", "argv", "utc", "compile_seconds", "run_seconds"} == set(provenance)
+    assert str(folder / "report.html") in capsys.readouterr().out.replace("\n", "")
+
+
+def test_a_finished_run_is_shown_not_recomputed(config, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(config, out) == 0
+    before = {path: path.stat().st_mtime_ns for path in the_folder(out).rglob("*")}
+    assert run(config, out) == 0
+    assert "finished before" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in the_folder(out).rglob("*")}
+    assert run(config, out, "--fresh") == 0
+    assert before != {path: path.stat().st_mtime_ns for path in the_folder(out).rglob("*")}
+
+
+def test_an_interrupted_run_continues_to_the_same_result(config, tmp_path, monkeypatch, capsys):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    original = run_module._Trainer._compute
+    computed = []
+
+    def counting(self, *args):
+        computed.append(args)
+        return original(self, *args)
+
+    monkeypatch.setattr(run_module._Trainer, "_compute", counting)
+    assert run(config, whole) == 0
+    waves = len(computed)
+
+    def interrupted(self, *args):
+        if len(computed) == waves + 3:
+            raise KeyboardInterrupt
+        return counting(self, *args)
+
+    monkeypatch.setattr(run_module._Trainer, "_compute", interrupted)
+    assert run(config, broken) == 130
+    assert "To continue:" in capsys.readouterr().err
+    assert the_folder(broken).name.endswith(".partial")
+    monkeypatch.setattr(run_module._Trainer, "_compute", counting)
+    assert run(config, broken) == 0
+    assert len(computed) == 2 * waves  # the three finished waves were not computed again
+    expected, found = (read_arrays(the_folder(out) / "curves.npz") for out in (whole, broken))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+    assert (the_folder(whole) / "summary.json").read_text() == (the_folder(broken) / "summary.json").read_text()
+
+
+def test_dry_run_computes_nothing(config, tmp_path, capsys):
+    assert run(config, tmp_path / "out", "--dry-run", "train.steps=77") == 0
+    shown = capsys.readouterr().out
+    assert '"steps": 77' in shown
+    assert "classifiers        48" in shown
+    assert "compiled programs  2" in shown
+    assert "MiB" in shown
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_workloads_share_a_page(config, tmp_path):
+    out = tmp_path / "out"
+    assert run(config, out, "optimizer=sgd,adam", "sweep.widen=0") == 0
+    folders = sorted(path.name for path in out.iterdir())
+    assert len(folders) == 3
+    (joined,) = [name for name in folders if name.endswith("-joined")]
+    page = (out / joined / "report.html").read_text()
+    assert all(name in page for name in folders if name != joined)
+
+
+def test_report_rebuilds(config, tmp_path):
+    out = tmp_path / "out"
+    assert run(config, out) == 0
+    folder = the_folder(out)
+    (folder / "report.html").unlink()
+    for figure in (folder / "figures").iterdir():
+        figure.unlink()
+    assert main(["report", str(folder)]) == 0
+    assert (folder / "report.html").exists()
+    assert list((folder / "figures").iterdir())
+
+
+def test_own_loss_and_family(config, tmp_path):
+    (tmp_path / "my_losses.py").write_text(
+        "import jax.numpy as jnp\nimport jax\n"
+        "def scaled(logits, labels, *, factor=2.0):\n"
+        "    return -factor * jax.nn.log_softmax(logits)[jnp.arange(len(labels)), labels]\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        out = tmp_path / "out"
+        loss = 'loss=cross_entropy,{name="my_losses:scaled",factor=[1,2]}'
+        assert run(config, out, loss, "sweep.widen=0") == 0
+        curves = read_arrays(the_folder(out) / "curves.npz")
+        one = curves["my_losses:scaled(factor=1)/validation_accuracy"]
+        np.testing.assert_allclose(one, curves["cross_entropy/validation_accuracy"], atol=0.04)
+        assert main(["run", str(config), loss, "gradient=manual"]) == 2
+    finally:
+        sys.path.remove(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["run", "nowhere.toml"], 2, "nowhere.toml: no such config file"),
+        (["run", "CONFIG", "los=ssr"], 2, "los: unknown key; did you mean 'loss'?"),
+        (["run", "CONFIG", "dataset=csv:missing.csv"], 2, "missing.csv"),
+        (["run", "CONFIG", "--out", "CONFIG"], 2, "--out: cannot write to"),
+        (["report", "nowhere"], 2, "nowhere"),
+        (["rum", "CONFIG"], 2, "rum"),
+        (["run"], 2, "CONFIG"),
+        (["run", "CONFIG", "--dry-rum"], 2, "--dry-rum"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(config, capsys, words, code, message):
+    assert main([str(config) if word == "CONFIG" else word for word in words]) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.strip().count("\n") == 0
+    assert "Traceback" not in captured.err
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_is_whole(config, tmp_path, monkeypatch, capsys):
+    calls = []
+    original = os.fsync
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 3:
+            raise OSError(28, "No space left on device")
+        return original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert run(config, tmp_path / "out") == 1
+    assert "No space left on device" in capsys.readouterr().err
+    folder = the_folder(tmp_path / "out")
+    assert folder.name.endswith(".partial")
+    assert len(list((folder / "parts").iterdir())) == 3
+    monkeypatch.setattr(os, "fsync", original)
+    assert run(config, tmp_path / "out") == 0
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("iris", "mnist5k", "csv:PATH", "cross_entropy", "ssr_on_logits", "mlp", "adamw", "quickstart.toml"):
+        assert word in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notice", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_killed_process_continues(config, tmp_path, notice):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "experiments", "run", str(config), "--out", str(out), "sweep.seeds=40"]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    # The line that announces the second half: some waves are stored by then, and others are still to come.
+    assert any("reporting" in line for line in process.stdout)
+    process.send_signal(notice)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (-9 if notice == signal.SIGKILL else 130), errors
+    assert not list(out.glob("*/summary.json"))
+    finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "report:" in finished.stdout
+    assert len(list(out.iterdir())) == 1

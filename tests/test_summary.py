@@ -1,0 +1,147 @@
+"""The comparison: hand-worked summaries, the fairness rules, and planted unfairness that must show."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ce_jax.training import METRICS
+from experiments.config import AnalysisOptions
+from experiments.summary import choose_rate, diverged, run_table, summarise, times_to
+
+STEPS = np.array([0, 10, 20, 40])
+OPTIONS = AnalysisOptions(targets=(0.5, 0.9), resamples=199)
+
+
+def curves(**accuracy):
+    """Curves of losses with these validation accuracies [R, S, E]; a run whose accuracies end in NaN has diverged."""
+    found = {"steps": STEPS, "seeds": np.arange(np.shape(next(iter(accuracy.values())))[1])}
+    for loss, values in accuracy.items():
+        values = np.asarray(values, float)
+        found[f"learning_rates/{loss}"] = 10.0 ** np.arange(len(values))
+        for metric in METRICS:
+            found[f"{loss}/{metric}"] = values.copy()
+    return found
+
+
+# Two tuning seeds, then three fresh ones; two rates. Times to .9 by hand, rate by rate, seed by seed.
+SLOW = [0.1, 0.2, 0.6, 0.9]  # .5 at 20, .9 at 40
+FAST = [0.1, 0.9, 0.9, 0.9]  # both at 10
+NEVER = [0.1, 0.4, 0.6, 0.8]  # .5 at 20, .9 never
+LOST = [0.1, 0.9, np.nan, np.nan]  # reached, then diverged
+CROSS_ENTROPY = [[SLOW, SLOW, SLOW, SLOW, SLOW], [FAST, FAST, FAST, FAST, NEVER]]
+SSR = [[SLOW, SLOW, FAST, FAST, FAST], [SLOW, NEVER, LOST, SLOW, SLOW]]
+
+
+def summary(**knobs):
+    described = {"dataset": "made", "name": "made"}
+    return summarise(described, ["ssr", "cross_entropy"], curves(ssr=SSR, cross_entropy=CROSS_ENTROPY), 2, OPTIONS)
+
+
+def test_times_are_censored_and_divergence_is_never():
+    found = curves(ssr=SSR)
+    np.testing.assert_array_equal(times_to(found, "ssr", 0.9, OPTIONS)[1], [40, np.inf, np.inf, 40, 40])
+    np.testing.assert_array_equal(diverged(found, "ssr")[1], [False, False, True, False, False])
+
+
+def test_rates_are_chosen_on_tuning_seeds_alone():
+    found = curves(ssr=SSR, cross_entropy=CROSS_ENTROPY)
+    # Cross-entropy: rate 1 has mean (20 + 40) / 2, rate 10 has 10. SSR: rate 1 wins on the tuning seeds.
+    assert choose_rate(found, "cross_entropy", 2, OPTIONS) == (1, 1)
+    assert choose_rate(found, "ssr", 2, OPTIONS) == (0, -1)
+    poisoned = {name: values.copy() for name, values in found.items()}
+    for name in poisoned:
+        if name.startswith(("ssr/", "cross_entropy/")):
+            poisoned[name][:, 2:] = 1.0
+    assert choose_rate(poisoned, "cross_entropy", 2, OPTIONS) == (1, 1)
+    assert choose_rate(poisoned, "ssr", 2, OPTIONS) == (0, -1)
+
+
+def test_rates_are_chosen_by_the_validation_metric():
+    found = curves(ssr=SSR)
+    for metric in set(METRICS) - {"validation_accuracy", "train_loss"}:
+        found[f"ssr/{metric}"] = np.random.default_rng(0).random(found[f"ssr/{metric}"].shape)
+    assert choose_rate(found, "ssr", 2, OPTIONS) == (0, -1)
+
+
+def test_final_accuracy_may_choose_instead():
+    early, late = [0.1, 0.9, 0.9, 0.9], [0.1, 0.2, 0.3, 1.0]
+    found = curves(ssr=[[early] * 3, [late] * 3])
+    assert choose_rate(found, "ssr", 2, OPTIONS).rate == 0
+    by_accuracy = AnalysisOptions(targets=(0.5, 0.9), tune_by="final_accuracy")
+    assert choose_rate(found, "ssr", 2, by_accuracy).rate == 1
+
+
+def test_ties_go_to_the_smaller_rate():
+    assert choose_rate(curves(ssr=[[FAST] * 3] * 3), "ssr", 2, OPTIONS).rate == 0
+
+
+def test_summary_by_hand():
+    found = summary()
+    entropy, ssr = found["losses"]["cross_entropy"], found["losses"]["ssr"]
+    assert (entropy["best_learning_rate"], ssr["best_learning_rate"]) == (10.0, 1.0)
+    assert (entropy["on_edge"], entropy["runs"], entropy["diverged"]) == (True, 3, 0)
+    # Fresh seeds of cross-entropy at rate 10: times to .9 are 10, 10, never; the horizon is 40.
+    by_target = entropy["by_target"]["0.9"]
+    assert by_target["reached"] == pytest.approx(2 / 3)
+    assert by_target["median_steps"] == 10
+    assert by_target["rmst_steps"] == pytest.approx(20)
+    assert ssr["by_target"]["0.9"]["rmst_steps"] == 10
+    assert entropy["final"]["test_accuracy"]["mean"] == pytest.approx((0.9 + 0.9 + 0.8) / 3)
+    comparison = next(one for one in found["comparisons"] if one["target"] == 0.9)
+    assert (comparison["a"], comparison["b"]) == ("cross_entropy", "ssr")
+    assert comparison["rmst_ratio"] == pytest.approx(2.0)
+    # Pairs: a's 10, 10, never against b's 10, 10, 10: six ties and three losses.
+    assert comparison["probability_a_faster"] == pytest.approx(1 / 3)
+    assert comparison["ci"][0] <= comparison["rmst_ratio"] <= comparison["ci"][1]
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_median_that_was_never_reached_is_null():
+    found = summarise({}, ["ssr"], curves(ssr=[[NEVER] * 4, [NEVER] * 4]), 2, OPTIONS)
+    by_target = found["losses"]["ssr"]["by_target"]["0.9"]
+    assert by_target["median_steps"] is None
+    assert by_target["reached"] == 0
+    assert by_target["rmst_steps"] == 40
+
+
+def test_a_diverged_run_is_counted_not_dropped():
+    found = summarise({}, ["ssr"], curves(ssr=[[FAST, FAST, LOST, FAST]] * 2), 2, OPTIONS)["losses"]["ssr"]
+    assert (found["runs"], found["diverged"]) == (2, 1)
+    assert found["by_target"]["0.9"]["reached"] == 0.5
+    assert found["final"]["test_accuracy"]["mean"] == pytest.approx(0.45)
+    assert found["final"]["cross_entropy"]["mean"] is None
+
+
+def test_untuned_comparisons_use_the_rates_they_name():
+    found = curves(ssr=SSR, cross_entropy=CROSS_ENTROPY)
+    found["ssr/gradient_norm"] = found["ssr/gradient_norm"] / 10  # SSR's first step at rate 10 equals CE's at rate 1
+    found = summarise({}, ["cross_entropy", "ssr"], found, 2, OPTIONS)
+    for one in found["untuned_comparisons"]:
+        if one["kind"] == "equal_rate":
+            assert one["learning_rates"]["cross_entropy"] == one["learning_rates"]["ssr"]
+        else:
+            # Wanted is 10 x 10 = 100, off the grid: the nearest rate is taken and its error is said.
+            assert one["learning_rates"] == {"cross_entropy": 10.0, "ssr": 10.0}
+            assert one["first_step_ratio"] == pytest.approx(0.1)
+    assert {one["kind"] for one in found["untuned_comparisons"]} == {"equal_rate", "equal_first_step"}
+
+
+def test_swapping_the_losses_turns_the_answer_round():
+    one = summarise({}, ["cross_entropy", "ssr"], curves(cross_entropy=CROSS_ENTROPY, ssr=SSR), 2, OPTIONS)
+    other = summarise({}, ["cross_entropy", "ssr"], curves(cross_entropy=SSR, ssr=CROSS_ENTROPY), 2, OPTIONS)
+    for a, b in zip(one["comparisons"], other["comparisons"], strict=True):
+        assert a["rmst_ratio"] == pytest.approx(1 / b["rmst_ratio"])
+        assert a["probability_a_faster"] == pytest.approx(1 - b["probability_a_faster"])
+
+
+def test_run_table():
+    table = run_table({"model": "mlp", "train.steps": 40}, ["ssr"], curves(ssr=SSR), 2, OPTIONS)
+    assert table.height == 10
+    assert table["status"].to_list()[5:] == ["reached", "not_reached", "diverged", "reached", "reached"]
+    assert table["role"].to_list()[:5] == ["tune", "tune", "report", "report", "report"]
+    assert table["steps_to/0.9"].to_list()[5:] == [40, None, None, 40, 40]
+    assert table["steps_to/0.9"].dtype == pl.Int64
+    assert table["final/test_accuracy"].to_list()[7] is None
+    assert table["train.steps"].unique().to_list() == [40]

@@ -1,0 +1,99 @@
+"""Sweeps: a lane equals a solo run whoever shares its wave, one compilation, devices, padding, the plan."""
+
+import jax
+import numpy as np
+import pytest
+
+import ce_jax.sweep as sweep_module
+from ce_jax.losses import LOSSES
+from ce_jax.models import mlp
+from ce_jax.sweep import Plan, blocks, compile_wave, plan_waves, sweep
+from ce_jax.training import METRICS, Hyperparameters, Splits, make_train
+from tests.test_training import data
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+SEEDS = (3, 1, 4, 15, 9)
+RATES = np.array([0.01, 0.1, 1.0], np.float32)
+TRAIN = make_train(mlp((4,)), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 2, 10), batch_size=5)
+
+
+@pytest.mark.parametrize("plan", [None, Plan(2, 2, 1), Plan(8, 3, 8), Plan(4, 1, 2)])
+def test_a_lane_equals_a_solo_run(plan):
+    found = sweep(TRAIN, SEEDS, Hyperparameters(RATES, {}), data(), plan=plan)
+    for row, rate in enumerate(RATES):
+        for column, seed in enumerate(SEEDS):
+            solo = jax.jit(TRAIN)(jax.random.key(seed, impl="threefry2x32"), Hyperparameters(rate, {}), data())
+            for metric in METRICS:
+                np.testing.assert_allclose(
+                    found[metric][row, column], solo[metric], rtol=1e-4, atol=1e-5, err_msg=f"{metric} {seed} {rate}"
+                )
+
+
+def test_each_seed_may_have_its_own_split():
+    parts = [jax.tree.map(lambda leaf, i=i: np.roll(leaf, i, axis=0), data()) for i in range(len(SEEDS))]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
+    assert isinstance(stacked, Splits)
+    found = sweep(TRAIN, SEEDS, Hyperparameters(RATES, {}), stacked, plan=Plan(2, 2, 2))
+    solo = jax.jit(TRAIN)(jax.random.key(15), Hyperparameters(RATES[1], {}), parts[3])
+    np.testing.assert_allclose(found["train_loss"][1, 3], solo["train_loss"], rtol=1e-4)
+
+
+def test_rates_seeds_and_loss_parameters_never_recompile(monkeypatch):
+    compiled = []
+    original = sweep_module.jax.jit
+
+    def counting(function, **knobs):
+        compiled.append(function)
+        return original(function, **knobs)
+
+    monkeypatch.setattr(sweep_module.jax, "jit", counting)
+    train = make_train(mlp((4,)), LOSSES["ssr_on_logits"], num_classes=3, evaluate_at=(0, 2))
+    hyper = Hyperparameters(RATES, {"target": np.array([1.0, 5.0, 15.0], np.float32)})
+    found = sweep(train, range(7), hyper, data(), plan=Plan(2, 2, 1))
+    assert len(compiled) == 1
+    assert len(np.unique(found["train_loss"][:, 0, 0])) == 3  # the parameter has reached the loss
+
+
+def test_no_collective_in_the_program():
+    """Lanes never talk: a program sharded over eight devices holds no communication at all."""
+    plan = Plan(8, 2, 8)
+    texts = []
+    original = jax.stages.Lowered.compile
+
+    def keeping(self, *args, **kwargs):
+        compiled = original(self, *args, **kwargs)
+        texts.append(compiled.as_text())
+        return compiled
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.stages.Lowered, "compile", keeping)
+        compile_wave(TRAIN, plan, Hyperparameters(RATES, {}), data())
+    (text,) = texts
+    assert "while" in text
+    for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
+        assert collective not in text
+
+
+def test_blocks_cover_every_lane_once():
+    lanes = [
+        (seed, rate)
+        for block in blocks(range(7), range(5), Plan(3, 2, 1))
+        for seed in block.seeds
+        for rate in block.hyper
+    ]
+    assert sorted(lanes) == [(seed, rate) for seed in range(7) for rate in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "knobs", "expected"),
+    [
+        (((10, 50), 11, 1000), {}, Plan(10, 4, 1)),
+        (((10, 50), 2, 1000), {}, Plan(10, 2, 1)),
+        (((10, 50), 11, 1000), {"budget": 1000}, Plan(1, 4, 1)),
+        (((10, 50), 11, 1000), {"devices": 8}, Plan(8, 4, 8)),
+        (((3, 5), 11, 1000), {"devices": 8}, Plan(5, 4, 5)),
+    ],
+)
+def test_plan(arguments, knobs, expected):
+    assert plan_waves(*arguments, **knobs) == expected

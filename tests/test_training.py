@@ -1,0 +1,174 @@
+"""A training run: against a plain NumPy loop, across routes, pairing, divergence, evaluation steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ce_jax.losses import LOSSES, Loss, cross_entropy
+from ce_jax.models import linear, mlp
+from ce_jax.training import (
+    METRICS,
+    Hyperparameters,
+    Part,
+    Splits,
+    evaluation_steps,
+    make_optimizer,
+    make_train,
+    optimizer_names,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def data(samples=24, features=3, classes=3):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(classes, features)) * 2
+    parts = []
+    for _ in range(3):
+        labels = np.arange(samples) % classes
+        parts.append(Part((centres[labels] + rng.normal(size=(samples, features))).astype(np.float32), labels))
+    return Splits(*parts)
+
+
+def curves(model=None, loss=LOSSES["cross_entropy"], rate=0.5, options=None, seed=0, steps=(0, 1, 5, 20), **knobs):
+    train = make_train(model or linear(), loss, num_classes=3, evaluate_at=steps, **knobs)
+    return jax.jit(train)(jax.random.key(seed), Hyperparameters(rate, options or {}), data())
+
+
+def by_numpy(loss, rate, steps):
+    """Gradient descent on softmax regression in float64, written from the definitions."""
+    train, validation, _ = data()
+    init_key, _ = jax.random.split(jax.random.key(0))
+    (layer,) = linear().init(init_key, 3, 3)
+    weight, bias = np.asarray(layer.weight, np.float64), np.zeros(3)
+    onehot = np.eye(3)[train.labels]
+    losses, accuracies, norms = [], [], []
+    for step in range(max(steps) + 1):
+        z = train.inputs @ weight + bias
+        p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+        if loss == "cross_entropy":
+            value, delta = -np.log(p[onehot == 1]), p - onehot
+        else:
+            value = ((p - onehot) ** 2).sum(1)
+            delta = 2 * p * ((p - onehot) - (p * (p - onehot)).sum(1, keepdims=True))
+        grad_w, grad_b = train.inputs.T @ delta / len(z), delta.mean(0)
+        if step in steps:
+            losses.append(value.mean())
+            accuracies.append(((validation.inputs @ weight + bias).argmax(1) == validation.labels).mean())
+            norms.append(np.sqrt((grad_w**2).sum() + (grad_b**2).sum()))
+        weight, bias = weight - rate * grad_w, bias - rate * grad_b
+    return losses, accuracies, norms
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "ssr"])
+@pytest.mark.parametrize("gradient", ["autodiff", "manual"])
+def test_training_equals_a_numpy_loop(loss, gradient):
+    steps = (0, 1, 5, 20)
+    found = curves(loss=LOSSES[loss], gradient=gradient, steps=steps)
+    losses, accuracies, norms = by_numpy(loss, 0.5, steps)
+    np.testing.assert_allclose(found["train_loss"], losses, rtol=1e-5)
+    np.testing.assert_allclose(found["gradient_norm"], norms, rtol=1e-4)
+    np.testing.assert_allclose(found["validation_accuracy"], accuracies, atol=1e-6)
+    np.testing.assert_allclose(found["train_loss"], found[loss], rtol=1e-6)
+    assert set(found) == set(METRICS)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw", "rmsprop", "lion"])
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_both_gradient_routes_give_the_same_curves(optimizer, batch_size):
+    knobs = {"model": mlp((4,), activation="tanh"), "optimizer": optimizer, "batch_size": batch_size, "rate": 0.01}
+    routes = [curves(loss=LOSSES["ssr"], gradient=gradient, **knobs) for gradient in ("autodiff", "manual")]
+    for metric in METRICS:
+        np.testing.assert_allclose(routes[0][metric], routes[1][metric], rtol=2e-4, atol=1e-5, err_msg=metric)
+
+
+def test_every_listed_optimizer_trains():
+    for name in optimizer_names():
+        transform = make_optimizer(name, 0.01)
+        params = {"w": jnp.ones((2, 2))}
+        updates, _ = transform.update({"w": jnp.ones((2, 2))}, transform.init(params), params)
+        assert bool(jnp.all(jnp.isfinite(updates["w"]))), name
+
+
+def test_losses_are_paired():
+    """The same seed means the same initial parameters and the same batches, whatever the loss and the rate."""
+    model = mlp((4,))
+    first = curves(model, LOSSES["cross_entropy"], batch_size=5)
+    second = curves(model, LOSSES["ssr"], batch_size=5)
+    for metric in ("cross_entropy", "ssr", "train_accuracy", "true_class_probability"):
+        assert first[metric][0] == second[metric][0]
+    other_seed = curves(model, LOSSES["cross_entropy"], batch_size=5, seed=1)
+    assert other_seed["cross_entropy"][0] != first["cross_entropy"][0]
+
+
+def test_batches_do_not_depend_on_the_loss():
+    """Cross-entropy times a constant at a rate divided by it takes the same steps, batch by batch."""
+
+    def doubled(logits, labels):
+        return 2 * cross_entropy(logits, labels)
+
+    plain = curves(rate=0.2, batch_size=5)
+    twice = curves(loss=Loss("doubled", doubled, None, None), rate=0.1, batch_size=5)
+    np.testing.assert_allclose(plain["cross_entropy"], twice["cross_entropy"], rtol=1e-5)
+
+
+def test_an_epoch_visits_every_example_once():
+    """With one weight per example (one-hot inputs), SGD moves exactly the rows whose examples were in a batch."""
+    size, batch = 12, 4
+    inputs, labels = np.eye(size, dtype=np.float32), np.arange(size) % 3
+    part = Part(inputs, labels)
+    start = linear(start=(0.0,))
+    for steps, moved in ((1, 4), (2, 8), (3, 12)):
+        train = make_train(start, LOSSES["cross_entropy"], num_classes=3, evaluate_at=(0, steps), batch_size=batch)
+        # With a huge rate an example counts as learnt if and only if its own weight row has been updated.
+        found = train(jax.random.key(0), Hyperparameters(1e4, {}), Splits(part, part, part))
+        learnt = float(found["train_accuracy"][-1]) * size
+        assert learnt >= moved - 1e-3, steps
+    assert learnt == pytest.approx(size)
+
+
+def test_divergence_is_a_status():
+    found = curves(mlp((8,)), rate=1e9, steps=(0, 1, 20, 40))
+    assert np.isfinite(found["train_loss"][0])
+    for metric in METRICS:
+        assert np.isnan(found[metric][-1]), metric
+
+
+def test_ties_are_not_correct():
+    train = make_train(linear(start=(0.0,)), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 1))
+    assert train(jax.random.key(0), Hyperparameters(0.0, {}), data())["train_accuracy"].tolist() == [0.0, 0.0]
+
+
+def test_double_precision_is_kept():
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: leaf.astype(np.float64) if leaf.dtype == np.float32 else leaf, data())
+        train = make_train(linear(), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 3))
+        found = train(jax.random.key(0), Hyperparameters(jnp.float64(0.1), {}), wide)
+        assert {curve.dtype for curve in found.values()} == {np.dtype(np.float64)}
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"steps": (1, 2)}, "increasing steps that start at 0"),
+        ({"steps": (0, 5, 5)}, "increasing steps that start at 0"),
+        ({"gradient": "numeric"}, "'autodiff' or 'manual'"),
+        ({"optimizer": "sdg"}, "optimizer: expected one of"),
+        ({"optimizer_options": {"momentun": 0.9}}, "optax.sgd has no option 'momentun'"),
+        ({"batch_size": 25}, "at most the 24 training examples"),
+        ({"loss": Loss("mine", cross_entropy, None, None), "gradient": "manual"}, "mine has no hand-written gradient"),
+    ],
+)
+def test_wrong_arguments_are_named(knobs, message):
+    with pytest.raises(ValueError, match=message):
+        curves(**knobs)
+
+
+def test_evaluation_steps():
+    assert evaluation_steps(7, every=3) == (0, 3, 6, 7)
+    assert evaluation_steps(1) == (0, 1)
+    steps = evaluation_steps(1_000_000, points=64)
+    assert steps[0] == 0
+    assert steps[-1] == 1_000_000
+    assert list(steps) == sorted(set(steps))
