@@ -97,12 +97,14 @@ def evaluation_steps(steps: int, *, every: int | None = None, points: int = 64) 
 
 def optimizer_names() -> tuple[str, ...]:
     """Names accepted by `make_optimizer`: every optax optimizer that takes a learning rate and gradients alone."""
-    found = []
+    found = {"momentum"}
     for name, maker in vars(optax).items():
-        if inspect.isfunction(maker) and "learning_rate" in inspect.signature(maker).parameters:
-            found.append(name)
-    # These need the loss function itself at every update, or are not optimizers of a whole parameter tree.
-    return tuple(sorted({*found, "momentum"} - {"lbfgs", "polyak_sgd", "scale_by_learning_rate", "optimistic_adam"}))
+        parameters = dict(inspect.signature(maker).parameters) if inspect.isfunction(maker) else {}
+        rate = parameters.pop("learning_rate", None)
+        if rate is not None and all(other.default is not other.empty for other in parameters.values()):
+            found.add(name)
+    # These need the loss itself at every update, a key of their own, or only scale what another one has made.
+    return tuple(sorted(found - {"lbfgs", "polyak_sgd", "noisy_sgd", "scale_by_learning_rate"}))
 
 
 def make_optimizer(name: str, learning_rate: Any, options: Mapping[str, Any] | None = None) -> Any:
@@ -178,6 +180,7 @@ def make_train(
     intervals = jnp.asarray(np.stack([np.concatenate([[0], steps[:-1]]), steps], axis=1))
 
     def train(key: Array, hyper: Hyperparameters, data: Splits) -> dict[str, Array]:
+        data = jax.tree.map(jnp.asarray, data)
         inputs, labels = data.train
         size = inputs.shape[0]
         if batch_size is not None and batch_size > size:

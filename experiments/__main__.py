@@ -23,12 +23,14 @@ app = App(
     help="When, by how much and why does cross-entropy train a classifier faster than SSR?",
     version_flags=[],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 
 @app.command
 def run(
     config: Path,
+    /,
     *overrides: str,
     out: Path = Path("results"),
     dry_run: Annotated[bool, Parameter(negative="")] = False,
@@ -49,7 +51,7 @@ def run(
 
 
 @app.command
-def report(run_dir: Path) -> int:
+def report(run_dir: Path, /) -> int:
     """Rebuild the figures and pages of a finished run from what is stored in it."""
     from experiments.commands import report_command
 

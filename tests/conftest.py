@@ -20,7 +20,7 @@ settings.register_profile("ce_jax", deadline=None, derandomize=True, suppress_he
 settings.load_profile("ce_jax")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def quick_compilation():
     """Compile without XLA's expensive passes: for tests of what a program does, not of how exact or fast it is."""
     jax.config.update("jax_disable_most_optimizations", True)

@@ -210,14 +210,14 @@ def test_coverage_of_a_mean(n):
 @pytest.mark.parametrize("case", RATIO_CASES)
 @pytest.mark.parametrize("n", [20, 50])
 def test_coverage_of_a_censored_rmst_ratio(n, case):
-    assert 0.93 <= ratio_coverage(n, simulations=6000, resamples=999, **RATIO_CASES[case]) <= 0.97
+    assert 0.93 <= ratio_coverage(n, simulations=4000, resamples=999, **RATIO_CASES[case]) <= 0.97
 
 
 @pytest.mark.slow
 def test_coverage_when_nearly_all_of_one_loss_is_censored():
     # Two arrivals among 20 carry all the information: about 93.4 %, on the edge of the band at n = 20, inside at 50.
-    assert 0.92 <= ratio_coverage(20, simulations=6000, resamples=999, **NEARLY_ALL_CENSORED) <= 0.97
-    assert 0.93 <= ratio_coverage(50, simulations=6000, resamples=999, **NEARLY_ALL_CENSORED) <= 0.97
+    assert 0.92 <= ratio_coverage(20, simulations=4000, resamples=999, **NEARLY_ALL_CENSORED) <= 0.97
+    assert 0.93 <= ratio_coverage(50, simulations=4000, resamples=999, **NEARLY_ALL_CENSORED) <= 0.97
 
 
 @pytest.mark.slow

@@ -1,10 +1,11 @@
 """Sweeps: a lane equals a solo run whoever shares its wave, one compilation, devices, padding, the plan."""
 
+import importlib
+
 import jax
 import numpy as np
 import pytest
 
-import ce_jax.sweep as sweep_module
 from ce_jax.losses import LOSSES
 from ce_jax.models import mlp
 from ce_jax.sweep import Plan, blocks, compile_wave, plan_waves, sweep
@@ -41,13 +42,14 @@ def test_each_seed_may_have_its_own_split():
 
 def test_rates_seeds_and_loss_parameters_never_recompile(monkeypatch):
     compiled = []
-    original = sweep_module.jax.jit
+    module = importlib.import_module("ce_jax.sweep")  # the package exports a function of that name
+    original = module.jax.jit
 
     def counting(function, **knobs):
         compiled.append(function)
         return original(function, **knobs)
 
-    monkeypatch.setattr(sweep_module.jax, "jit", counting)
+    monkeypatch.setattr(module.jax, "jit", counting)
     train = make_train(mlp((4,)), LOSSES["ssr_on_logits"], num_classes=3, evaluate_at=(0, 2))
     hyper = Hyperparameters(RATES, {"target": np.array([1.0, 5.0, 15.0], np.float32)})
     found = sweep(train, range(7), hyper, data(), plan=Plan(2, 2, 1))

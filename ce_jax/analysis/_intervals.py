@@ -71,7 +71,7 @@ def bootstrap_ci(
         information on the spread, not that there is none. NaN in the samples makes both ends NaN.
 
     Raises:
-        ValueError: no sample, an empty one, or paired samples of different lengths.
+        ValueError: no sample, an empty one, paired samples of different lengths, or a level outside (0, 1).
 
     Source: Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section on expanded percentile intervals;
     resampling by `scipy.stats.bootstrap`.

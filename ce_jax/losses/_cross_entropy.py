@@ -22,9 +22,9 @@ def _is_zero(knob: ArrayLike) -> bool:
 
 
 def _mean_surprise(o: Odds, where: ArrayLike | None) -> Float[Array, "..."]:
-    """-log p_k averaged over the visible classes: log(B + T) plus the mean of shift - z_k, each term >= 0."""
+    """-log p_k averaged over the visible classes: log sum exp(z - peak) plus the mean of peak - z_k, each term >= 0."""
     visible = check_where(where, o.logits.shape)
-    drop = jnp.where(o.bad, 0, o.shift) - o.logits
+    drop = o.peak - o.logits
     if visible is not None:
         drop = jnp.where(visible, drop, 0)
     classes = count(visible, drop.shape, o.axis, drop.dtype)

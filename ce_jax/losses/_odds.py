@@ -2,13 +2,14 @@
 
 With z the logits of one row, y its label and a the class with the largest logit,
 
-    shift = z_a,   B = exp(z_y - shift),   T = sum_{j != y} exp(z_j - shift)
-    p_y = B / (B + T)      u = 1 - p_y = T / (B + T)      q_j = exp(z_j - shift) / T
+    B = exp(z_y - shift)   T = sum_{j != y} exp(z_j - shift)   q_j = exp(z_j - shift) / T
+    p_y = B / (B + T)      u = 1 - p_y = T / (B + T)
 
 where p is the softmax of all classes and q that of the other classes alone. No two nearly equal numbers are
 subtracted: u keeps its full relative precision when the model is confidently right (T is tiny), and p_y when it is
-confidently wrong (B is tiny). Where the label leads, shift *is* z_y and moves with it, so that B is the constant 1 and
-autodiff sees only T; where another class leads, shift is a constant. Either way each derivative is one product.
+confidently wrong (B is tiny). Where another class leads, shift is the constant z_a. Where the label leads, shift is
+z_y less some headroom, so that no term of a tiny T is lost to underflow; it moves with z_y, so that B is a constant
+and autodiff sees only T. Either way the derivative by each logit is one product, without a cancellation.
 """
 
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from ce_jax.losses._checks import check_classes
 from ce_jax.losses._numerics import (
     exponential_from,
+    headroom,
     poison,
     replace_bad,
     subtract_exactly,
@@ -43,9 +45,10 @@ class Odds(NamedTuple):
     is_label: Mask
     bad: Mask
     behind: Mask  # another class has a larger logit than the label
-    shift: Rows  # the largest logit; inf where bad
+    peak: Rows  # the largest logit
+    shift: Rows
     floor: Rows  # the smallest exponent that is looked at; 0 where bad
-    gap: Rows  # largest logit minus label logit, >= 0
+    lead: Rows  # z_y - shift
     label: Rows  # B
     others: Rows  # T
 
@@ -74,12 +77,13 @@ class Odds(NamedTuple):
         return jnp.where(favoured, ratio, 1) / (1 + ratio)
 
     def log_total(self) -> Rows:
-        """log(B + T); B or the largest term of T is exactly 1."""
-        return jnp.log1p(jnp.where(self.behind, (self.others - 1) + self.label, self.others))
+        """log sum_k exp(z_k - peak); B or the largest term of T is the peak's."""
+        ratio = self.others / jnp.where(self.behind, 1, self.label)  # where unused, it must not overflow
+        return jnp.log1p(jnp.where(self.behind, (self.others - 1) + self.label, ratio))
 
     def surprise(self) -> Rows:
         """-log p_y."""
-        return self.gap + self.log_total()
+        return jnp.where(self.behind, -self.lead, 0) + self.log_total()
 
     def finish(self, rows: Rows) -> Rows:
         """Turns bad rows into NaN and drops the class axis."""
@@ -97,14 +101,15 @@ def odds(logits: ArrayLike, labels: ArrayLike, axis: int, where: ArrayLike | Non
     bad = ~(label_ok & jnp.isfinite(peak))
     peak, label_logit = jnp.where(bad, 0, peak), jnp.where(bad, 0, label_logit)
     behind = label_logit < peak
-    shift = jnp.where(behind, peak, label_logit)
-    gap, error = subtract_exactly(shift, label_logit)
-    error = lax.stop_gradient(jnp.where(jnp.isfinite(gap), error, 0))
-    label = jnp.exp(-gap)
+    peak = jnp.where(behind, peak, label_logit)
+    shift = jnp.where(behind, peak, label_logit - headroom(z.dtype))
+    lead, error = subtract_exactly(lax.stop_gradient(label_logit), lax.stop_gradient(shift))
+    error = jnp.where(jnp.isfinite(lead), error, 0)
+    lead = jnp.where(behind, label_logit - peak, lead)
     shift = jnp.where(bad, jnp.inf, shift)
     floor = jnp.where(bad, 0, jnp.asarray(vanishing_exponent(z.dtype), z.dtype))
     others = sum_exponentials_from(axis, z, shift, floor, is_label)
-    return Odds(z, axis, is_label, bad, behind, shift, floor, gap, label * (1 - error), others)
+    return Odds(z, axis, is_label, bad, behind, peak, shift, floor, lead, jnp.exp(lead) * (1 + error), others)
 
 
 def log_odds(

@@ -1,0 +1,142 @@
+"""Section 6: how long gradient descent needs to leave a confidently wrong start, in closed form and counted.
+
+One sigmoid unit a = sigmoid(z), z = w x + b, on the single example x = 1, y = 0: weight and bias both receive the
+derivative dL/dz, so a step of size eta moves z by -2 eta dL/dz. For small steps that is dz/dt = -2 eta dL/dz, with
+
+    cross-entropy           dL/dz = a              2 eta T = [ln(a/(1-a)) - 1/a]
+    half squared error      dL/dz = a^2 (1 - a)    2 eta T = [3 ln(a/(1-a)) - 2/a - 1/(2a^2) + 1/(1-a)]
+
+each between a = 1/2 and the start. K classes whose K - 1 wrong ones lead together obey the same two laws in
+u = 1 - p_y: with c = K/(K-1), d logit(u)/dt is -2 eta c u under cross-entropy and -2 eta 2 c^2 u^2 (1-u) under SSR.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from ce_jax import LOSSES
+
+Array = NDArray[np.float64]
+RATE = 0.15  # of the textbook's sigmoid unit
+STARTS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
+CLASSES = 3
+MOST_STEPS = 200_000
+
+
+class Case(NamedTuple):
+    """One kind of start: {loss: [starts]} steps counted, and the closed form where there is one."""
+
+    title: str
+    counted: dict[str, NDArray[np.int64]]
+    predicted: dict[str, Array] | None
+    """[starts] at the same starts."""
+    curves: dict[str, Array] | None
+    """[C] on the finer `Escape.fine`."""
+    last_slope: dict[str, float]
+    """Slope of ln(steps) against the start between the last two starts: 1 is exponential growth with rate 1."""
+
+
+class Escape(NamedTuple):
+    """Section 6. `starts` is z0 of the unit, or the lead of the wrong classes."""
+
+    rate: float
+    starts: Array
+    fine: Array
+    unit: Case
+    tied: Case
+    one_wrong: Case
+    slope_of_unit: dict[str, Array]
+    """{loss: [C]} dL/dz of the unit at `fine`."""
+
+
+def primitive(loss: str, u: Array) -> Array:
+    """The bracket of the closed form: 1 / (u^2 (1-u)) or 1 / (u^3 (1-u)^2), integrated.
+
+    >>> round(float(primitive("cross_entropy", 0.5)), 6), round(float(primitive("ssr", 0.5)), 6)
+    (-2.0, -4.0)
+    """
+    odds = np.log(u) - np.log1p(-u)
+    if loss == "cross_entropy":
+        return odds - 1 / u
+    return 3 * odds - 2 / u - 1 / (2 * u**2) + 1 / (1 - u)
+
+
+def closed_form(loss: str, starting_log_odds: Array, speed: float) -> Array:
+    """Steps until u = 1/2 when logit(u) falls by `speed` times u (cross-entropy) or u^2 (1-u) (SSR) a step.
+
+    >>> round(float(closed_form("cross_entropy", 4.0, 0.3)), 1), round(float(closed_form("ssr", 4.0, 0.3)), 1)
+    (16.6, 230.1)
+    """
+    start = 1 / (1 + np.exp(-np.asarray(starting_log_odds)))
+    return (primitive(loss, start) - primitive(loss, np.float64(0.5))) / speed
+
+
+def escape() -> Escape:
+    """Count the steps with the gradients of `LOSSES`, and put the closed forms beside them."""
+    starts, fine = np.array(STARTS), np.linspace(STARTS[0], STARTS[-1], 131)
+    ratio = CLASSES / (CLASSES - 1)
+    # The textbook's half squared error of the unit's one output is half of (1 - p_y)^2.
+    unit = {"cross_entropy": ("cross_entropy", 1.0), "ssr": ("true_class_ssr", 0.5)}
+    classes = {"cross_entropy": ("cross_entropy", 1.0), "ssr": ("ssr", 1.0)}
+    unit_speed = {name: 2 * RATE for name in unit}
+    tied_speed = {"cross_entropy": 2 * RATE * ratio, "ssr": 4 * RATE * ratio**2}
+    zeros = np.zeros_like(starts)
+    logits = {
+        "unit": np.stack([zeros, starts], axis=1),
+        "tied": np.stack([zeros, *[starts] * (CLASSES - 1)], axis=1),
+        "one": np.stack([zeros, starts, *[zeros] * (CLASSES - 2)], axis=1),
+    }
+    with jax.enable_x64(True):
+        grads = {name: _gradient(*loss, np.stack([0 * fine, fine], axis=1))[:, 1] for name, loss in unit.items()}
+        counted = {
+            case: {name: _count(*loss, logits[case], case != "unit") for name, loss in losses.items()}
+            for case, losses in (("unit", unit), ("tied", classes), ("one", classes))
+        }
+    shift = np.log(CLASSES - 1)  # two wrong classes that lead by s have together the odds 2 exp(s)
+    return Escape(
+        RATE,
+        starts,
+        fine,
+        _case("one sigmoid unit", counted["unit"], starts, fine, unit_speed),
+        _case(f"{CLASSES} classes, all wrong ones lead", counted["tied"], starts + shift, fine + shift, tied_speed),
+        _case(f"{CLASSES} classes, one wrong one leads", counted["one"], starts, fine, None),
+        grads,
+    )
+
+
+def _case(title: str, counted: dict, starts: Array, fine: Array, speeds: dict[str, float] | None) -> Case:
+    def predict(points: Array) -> dict[str, Array] | None:
+        return speeds and {name: closed_form(name, points, speed) for name, speed in speeds.items()}
+
+    growth = np.diff(starts[-2:])[0]
+    last = {name: float(np.diff(np.log(steps[-2:]))[0] / growth) for name, steps in counted.items()}
+    return Case(title, counted, predict(starts), predict(fine), last)
+
+
+def _gradient(loss: str, scale: float, logits: Array) -> Array:
+    return np.asarray(jax.jit(lambda z: scale * LOSSES[loss].grad(z, jnp.zeros(len(z), jnp.int32)))(logits))
+
+
+def _count(loss: str, scale: float, logits: Array, train_all: bool) -> NDArray[np.int64]:
+    """Steps of gradient descent until class 0, the true one, has more than half of the probability.
+
+    Every trained logit has a weight, whose input is 1, and a bias, so a step counts twice; a sigmoid unit is a
+    softmax of (0, z) whose first logit stays 0.
+    """
+    trained = np.ones(logits.shape[1]) if train_all else np.array([0.0, 1.0])
+
+    def steps(start):
+        def stuck(state):
+            logits, step = state
+            return (jax.nn.logsumexp(logits[1:]) > logits[0]) & (step < MOST_STEPS)
+
+        def descend(state):
+            logits, step = state
+            return logits - 2 * RATE * scale * trained * LOSSES[loss].grad(logits, 0), step + 1
+
+        return jax.lax.while_loop(stuck, descend, (start, 0))[1]
+
+    return np.asarray(jax.jit(jax.vmap(steps))(logits))
