@@ -87,7 +87,7 @@ def lane_bytes(sizes: Sequence[int], batch: int, evaluated: int, itemsize: int =
       itemsize: bytes of one number.
 
     >>> lane_bytes((4, 16, 3), 32, 90)
-    11256
+    16300
     """
     parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
     # Forward and backward keep about one array per layer each; the first layer's input is shared by a seed's lanes.

@@ -103,8 +103,8 @@ def optimizer_names() -> tuple[str, ...]:
         rate = parameters.pop("learning_rate", None)
         if rate is not None and all(other.default is not other.empty for other in parameters.values()):
             found.add(name)
-    # These need the loss itself at every update, a key of their own, or only scale what another one has made.
-    return tuple(sorted(found - {"lbfgs", "polyak_sgd", "noisy_sgd", "scale_by_learning_rate"}))
+    # These need the loss at every update or a key of their own, are deprecated, or only scale another one.
+    return tuple(sorted(found - {"lbfgs", "polyak_sgd", "noisy_sgd", "optimistic_adam", "scale_by_learning_rate"}))
 
 
 def make_optimizer(name: str, learning_rate: Any, options: Mapping[str, Any] | None = None) -> Any:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from ce_jax.analysis import survival
 from experiments import findings, plots
-from experiments.config import AnalysisOptions
+from experiments.config import AnalysisOptions, flatten
 from experiments.errors import UserError
 from experiments.plots import Array
 from experiments.store import read_arrays, write_bytes
@@ -79,6 +79,7 @@ def build_report(run_dir: Path) -> Path:
         "report.html.j2",
         title=findings.label(summary),
         summary=summary,
+        sustained=run.config["analysis"]["sustained"],
         first=findings.first_loss(summary),
         comparisons=[*others, *summary.get("untuned_comparisons", [])],
         drawings=[_embed(drawing, run_dir) for drawing in draw(run)],
@@ -180,18 +181,6 @@ def draw(run: Run) -> list[Drawing]:
             "is a matter of learning-rate units.",
         ),
     ]
-
-
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys of a nested record, the way the command line takes them.
-
-    >>> flatten({"train": {"steps": 10}, "loss": ["ssr"]})
-    {'train.steps': 10, 'loss': ['ssr']}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
-    return flat
 
 
 def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:

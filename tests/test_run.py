@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 import experiments.run as run_module
 from experiments.__main__ import main
@@ -45,14 +47,18 @@ def config(tmp_path):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def no_shared_cache():
+def own_cache(tmp_path_factory):
+    """A compilation cache for these tests alone: few programs, each compiled once, and the user's is untouched."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("experiments.commands.use_compilation_cache", lambda: None)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        compilation_cache.reset_cache()
         yield
+        jax.config.update("jax_compilation_cache_dir", None)
+        compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, no_shared_cache, quick_compilation):
+def finished(tmp_path_factory, own_cache, quick_compilation):
     """One finished run, for the tests that only look at it."""
     out = tmp_path_factory.mktemp("finished")
     (out / "small.toml").write_text(CONFIG)
@@ -158,6 +164,7 @@ def test_dry_run_computes_nothing(config, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_several_workloads_share_a_page(config, tmp_path):
     out = tmp_path / "out"
     assert run(config, out, "optimizer=sgd,adam", "sweep.widen=0") == 0

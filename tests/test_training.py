@@ -115,7 +115,7 @@ def test_batches_do_not_depend_on_the_loss():
 
 
 def test_an_epoch_visits_every_example_once():
-    """One-hot inputs and a linear loss count visits: the weight of example i falls by 1/4 each time a batch holds it."""
+    """One-hot inputs and a linear loss count visits: example i's weight falls by 1/4 each time a batch holds it."""
     size, batch = 12, 4
     part = Part(np.eye(size, dtype=np.float32), np.zeros(size, np.int32))
     linear_loss = Loss("own logit", lambda logits, labels: logits[:, 0], None, None)  # type: ignore[arg-type]

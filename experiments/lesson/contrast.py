@@ -1,5 +1,6 @@
 """Section 3: cross-entropy against SSR, first as functions of a probability, then behind the softmax."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -23,7 +24,8 @@ CONFIDENT = 6.0  # lead of a wrong class that counts as confidently wrong in the
 class Contrast(NamedTuple):
     """Losses by name: functions of the true class's probability p, and of the lead s of one wrong class.
 
-    Behind the softmax the logits are 0 but for one wrong class, whose logit s leads the true class by s.
+    Behind the softmax all logits are 0 but one: that of a wrong class, which leads by s, or, where s is negative, that of
+    the true class, which leads by -s.
     """
 
     probability: Array
@@ -52,33 +54,37 @@ class Contrast(NamedTuple):
 def contrast(num_classes: int) -> Contrast:
     """Measure both losses for `num_classes` classes, in double precision."""
     probability = np.concatenate([np.geomspace(1e-3, 0.02, 40), np.linspace(0.025, 0.999, 160)])
-    edges = np.array([0.0, 1.0])
-    lead = np.linspace(-10.0, 12.0, 177)
-    some = np.array([*LEADS, -CONFIDENT])
+    lead, some = np.linspace(-10.0, 12.0, 177), (*LEADS, -CONFIDENT)
+    ends = np.array([0.0, 1.0])
     with jax.enable_x64(True):
-        values, slopes, norms = _functions(num_classes)
-        value, slope = (jax.device_get(function(probability)) for function in (values, slopes))
-        at_edges, at_examples = jax.device_get(values(edges)), jax.device_get(slopes(np.array(EXAMPLES)))
-        norm, norm_some = (jax.device_get(norms(points)) for points in (lead, some))
+        measured = _measure(num_classes)(np.concatenate([probability, EXAMPLES, ends]), np.concatenate([lead, some]))
+    values, slopes, norms = jax.device_get(measured)
+    curve, examples = slice(len(probability)), slice(len(probability), -len(ends))
+
+    def named(points: tuple[float, ...], measured: Array) -> dict[float, float]:
+        return dict(zip(points, measured.tolist(), strict=True))
+
     return Contrast(
         probability,
-        {name: value[name] for name in ON_PROBABILITIES},
-        {name: slope[name] for name in ON_PROBABILITIES},
-        value["one wrong"],
+        {name: values[name][curve] for name in ON_PROBABILITIES},
+        {name: slopes[name][curve] for name in ON_PROBABILITIES},
+        values["one wrong"][curve],
         {
-            name: (float(at_edges[name][0]), float(at_edges["one wrong" if name == "ssr" else name][0]))
+            name: (float(values[name][-2]), float(values["one wrong" if name == "ssr" else name][-2]))
             for name in ON_PROBABILITIES
         },
-        {name: float(at_edges[name][1]) for name in ON_PROBABILITIES},
-        {name: dict(zip(EXAMPLES, at_examples[name].tolist(), strict=True)) for name in ON_PROBABILITIES},
+        {name: abs(float(values[name][-1])) for name in ON_PROBABILITIES},
+        {name: named(EXAMPLES, slopes[name][examples]) for name in ON_PROBABILITIES},
         lead,
-        norm["probability"],
-        {name: norm[name] for name in ON_PROBABILITIES},
-        {name: dict(zip(some.tolist(), norm_some[name].tolist(), strict=True)) for name in ON_PROBABILITIES},
+        norms["probability"][: len(lead)],
+        {name: norms[name][: len(lead)] for name in ON_PROBABILITIES},
+        {name: named(some, norms[name][len(lead) :]) for name in ON_PROBABILITIES},
     )
 
 
-def _functions(num_classes: int) -> tuple:
+def _measure(num_classes: int) -> Callable[[Array, Array], tuple]:
+    """The compiled function (p, s) -> values at p, their slopes, gradient norms at s."""
+
     def evenly(p):
         return jnp.append(p, jnp.full(num_classes - 1, (1 - p) / (num_classes - 1)))
 
@@ -90,8 +96,9 @@ def _functions(num_classes: int) -> tuple:
         return found | {"one wrong": ssr_from_probs(one_wrong(p), 0)}
 
     def norms(lead):
-        logits = jnp.zeros(num_classes).at[1].set(lead)
+        logits = jnp.zeros(num_classes).at[:2].set(jnp.maximum(jnp.stack([-lead, lead]), 0))
         found = {name: jnp.linalg.norm(LOSSES[name].grad(logits, 0)) for name in ON_PROBABILITIES}
         return found | {"probability": jnp.exp(-LOSSES["cross_entropy"].value(logits, 0))}
 
-    return tuple(jax.jit(jax.vmap(one)) for one in (values, jax.jacfwd(values), norms))
+    slopes = jax.jacfwd(values)
+    return jax.jit(lambda p, s: (jax.vmap(values)(p), jax.vmap(slopes)(p), jax.vmap(norms)(s)))

@@ -8,7 +8,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
-from ce_jax import cross_entropy
+from ce_jax import cross_entropy, softmax
 from ce_jax.backprop import backprop
 from ce_jax.models import ACTIVATIONS, Params
 from experiments.lesson.example import WorkedExample
@@ -135,8 +135,8 @@ def bias_step(network: Network) -> BiasStep:
     index, rate = network.class_names.index(example.class_name), example.learning_rate
     is_class = (network.labels == index).astype(float)
     with jax.enable_x64(True):
-        total, probability, slope, walk = _of_bias(network, index)
-        p = np.asarray(probability(example.value))
+        totals, at_bias, walk = _of_bias(network, index)
+        p, slope = jax.device_get(at_bias(example.value))
         derivative = float(np.sum(p - is_class))
         new = example.value - rate * derivative
         rounded_derivative = round(float(np.sum(np.round(p, 2) - is_class)), 2)
@@ -144,8 +144,8 @@ def bias_step(network: Network) -> BiasStep:
         path = np.asarray(walk(example.value, rate))
         spread = max(np.ptp(path), 1.0)
         grid = np.linspace(path.min() - spread, path.max() + spread, 201)
-        points = np.array([example.value, new, rounded_new])
-        before, after, after_rounded = np.asarray(total(points)).tolist()
+        points = np.concatenate([[example.value, new, rounded_new], path, grid])
+        before, after, after_rounded, *curve = np.asarray(totals(points)).tolist()
         return BiasStep(
             example.class_name,
             example.value,
@@ -153,7 +153,7 @@ def bias_step(network: Network) -> BiasStep:
             p,
             is_class,
             derivative,
-            float(slope(example.value)),
+            float(slope),
             new,
             before,
             after,
@@ -161,14 +161,14 @@ def bias_step(network: Network) -> BiasStep:
             rounded_new,
             after_rounded,
             path,
-            np.asarray(total(path)),
+            np.array(curve[: len(path)]),
             grid,
-            np.asarray(total(grid)),
+            np.array(curve[len(path) :]),
         )
 
 
 def _of_bias(network: Network, index: int) -> tuple:
-    """Functions of one output bias: totals, the class's probabilities, the derivative, and gradient descent."""
+    """Functions of one output bias: totals; the class's probabilities and the derivative; gradient descent."""
     model, params, inputs, labels = network.model, network.params, network.inputs, network.labels
 
     def with_bias(value) -> Params:
@@ -177,9 +177,8 @@ def _of_bias(network: Network, index: int) -> tuple:
     def total(value):
         return cross_entropy(model.apply(with_bias(value), inputs), labels).sum()
 
-    def probability(value):
-        # -ln p is the cross-entropy towards the class itself.
-        return jnp.exp(-cross_entropy(model.apply(with_bias(value), inputs), jnp.full(len(labels), index)))
+    def at_bias(value):
+        return softmax(model.apply(with_bias(value), inputs))[:, index], jax.grad(total)(value)
 
     def walk(value, rate):
         def step(value, _):
@@ -187,4 +186,4 @@ def _of_bias(network: Network, index: int) -> tuple:
 
         return jax.lax.scan(step, value, length=MORE_STEPS + 1)[1]
 
-    return jax.jit(jax.vmap(total)), jax.jit(probability), jax.jit(jax.grad(total)), jax.jit(walk)
+    return jax.jit(jax.vmap(total)), jax.jit(at_bias), jax.jit(walk)

@@ -10,6 +10,7 @@ each between a = 1/2 and the start. K classes whose K - 1 wrong ones lead togeth
 u = 1 - p_y: with c = K/(K-1), d logit(u)/dt is -2 eta c u under cross-entropy and -2 eta 2 c^2 u^2 (1-u) under SSR.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -23,7 +24,6 @@ Array = NDArray[np.float64]
 RATE = 0.15  # of the textbook's sigmoid unit
 STARTS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
 CLASSES = 3
-MOST_STEPS = 200_000
 
 
 class Case(NamedTuple):
@@ -77,24 +77,30 @@ def closed_form(loss: str, starting_log_odds: Array, speed: float) -> Array:
 def escape() -> Escape:
     """Count the steps with the gradients of `LOSSES`, and put the closed forms beside them."""
     starts, fine = np.array(STARTS), np.linspace(STARTS[0], STARTS[-1], 131)
-    ratio = CLASSES / (CLASSES - 1)
-    # The textbook's half squared error of the unit's one output is half of (1 - p_y)^2.
-    unit = {"cross_entropy": ("cross_entropy", 1.0), "ssr": ("true_class_ssr", 0.5)}
-    classes = {"cross_entropy": ("cross_entropy", 1.0), "ssr": ("ssr", 1.0)}
-    unit_speed = {name: 2 * RATE for name in unit}
-    tied_speed = {"cross_entropy": 2 * RATE * ratio, "ssr": 4 * RATE * ratio**2}
-    zeros = np.zeros_like(starts)
+    ratio, missing = CLASSES / (CLASSES - 1), CLASSES - 2
+    zeros, absent = np.zeros_like(starts), np.full_like(starts, -np.inf)
+    # A sigmoid unit is a softmax of (0, z) whose first logit stays 0; a class with the logit -inf is no class at all.
     logits = {
-        "unit": np.stack([zeros, starts], axis=1),
+        "unit": np.stack([zeros, starts, *[absent] * missing], axis=1),
         "tied": np.stack([zeros, *[starts] * (CLASSES - 1)], axis=1),
-        "one": np.stack([zeros, starts, *[zeros] * (CLASSES - 2)], axis=1),
+        "one": np.stack([zeros, starts, *[zeros] * missing], axis=1),
     }
+    trained = {"unit": np.arange(CLASSES) == 1, "tied": np.full(CLASSES, True), "one": np.full(CLASSES, True)}
+    unit = np.stack([0 * fine, fine], axis=1)
+    counted: dict[str, dict[str, NDArray[np.int64]]] = {case: {} for case in logits}
+    slopes = {}
     with jax.enable_x64(True):
-        grads = {name: _gradient(*loss, np.stack([0 * fine, fine], axis=1))[:, 1] for name, loss in unit.items()}
-        counted = {
-            case: {name: _count(*loss, logits[case], case != "unit") for name, loss in losses.items()}
-            for case, losses in (("unit", unit), ("tied", classes), ("one", classes))
-        }
+        for loss in ("cross_entropy", "ssr"):
+            # Half the squared error of the unit's one output: SSR counts both classes, and has no factor 1/2.
+            scale = {"unit": 0.25 if loss == "ssr" else 1.0, "tied": 1.0, "one": 1.0}
+            lanes = np.concatenate([*logits.values()])
+            weights = np.concatenate([np.outer(np.ones_like(starts), scale[case] * trained[case]) for case in logits])
+            parts = np.split(_count(loss, lanes, weights), len(logits))
+            for case, part in zip(logits, parts, strict=True):
+                counted[case][loss] = part
+            slopes[loss] = scale["unit"] * np.asarray(_gradients(loss, unit))[:, 1]
+    unit_speed = {"cross_entropy": 2 * RATE, "ssr": 2 * RATE}
+    tied_speed = {"cross_entropy": 2 * RATE * ratio, "ssr": 4 * RATE * ratio**2}
     shift = np.log(CLASSES - 1)  # two wrong classes that lead by s have together the odds 2 exp(s)
     return Escape(
         RATE,
@@ -103,7 +109,7 @@ def escape() -> Escape:
         _case("one sigmoid unit", counted["unit"], starts, fine, unit_speed),
         _case(f"{CLASSES} classes, all wrong ones lead", counted["tied"], starts + shift, fine + shift, tied_speed),
         _case(f"{CLASSES} classes, one wrong one leads", counted["one"], starts, fine, None),
-        grads,
+        slopes,
     )
 
 
@@ -116,27 +122,27 @@ def _case(title: str, counted: dict, starts: Array, fine: Array, speeds: dict[st
     return Case(title, counted, predict(starts), predict(fine), last)
 
 
-def _gradient(loss: str, scale: float, logits: Array) -> Array:
-    return np.asarray(jax.jit(lambda z: scale * LOSSES[loss].grad(z, jnp.zeros(len(z), jnp.int32)))(logits))
+@partial(jax.jit, static_argnums=0)
+def _gradients(loss: str, logits: Array) -> jax.Array:
+    return LOSSES[loss].grad(logits, jnp.zeros(len(logits), jnp.int32))
 
 
-def _count(loss: str, scale: float, logits: Array, train_all: bool) -> NDArray[np.int64]:
-    """Steps of gradient descent until class 0, the true one, has more than half of the probability.
+@partial(jax.jit, static_argnums=0)
+def _count(loss: str, logits: Array, weights: Array) -> jax.Array:
+    """Steps of gradient descent [N] until class 0, the true one, has more than half of the probability.
 
-    Every trained logit has a weight, whose input is 1, and a bias, so a step counts twice; a sigmoid unit is a
-    softmax of (0, z) whose first logit stays 0.
+    Every logit of `logits` [N, K] has a weight, whose input is 1, and a bias, so a step counts twice; `weights` [N, K]
+    scale the derivatives, 0 for a logit that is not trained.
     """
-    trained = np.ones(logits.shape[1]) if train_all else np.array([0.0, 1.0])
 
-    def steps(start):
-        def stuck(state):
-            logits, step = state
-            return (jax.nn.logsumexp(logits[1:]) > logits[0]) & (step < MOST_STEPS)
+    def stuck(logits):
+        return jax.nn.logsumexp(logits[:, 1:], axis=1) > logits[:, 0]
 
-        def descend(state):
-            logits, step = state
-            return logits - 2 * RATE * scale * trained * LOSSES[loss].grad(logits, 0), step + 1
+    def descend(state):
+        logits, steps = state
+        moving = stuck(logits)
+        moved = logits - 2 * RATE * weights * LOSSES[loss].grad(logits, jnp.zeros(len(logits), jnp.int32))
+        return jnp.where(moving[:, None], moved, logits), steps + moving
 
-        return jax.lax.while_loop(stuck, descend, (start, 0))[1]
-
-    return np.asarray(jax.jit(jax.vmap(steps))(logits))
+    state = (logits, jnp.zeros(len(logits), int))
+    return jax.lax.while_loop(lambda state: jnp.any(stuck(state[0])), descend, state)[1]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr, rel_entr
 
-from ce_jax import cross_entropy, cross_entropy_with_targets, softmax
+from ce_jax import cross_entropy, cross_entropy_with_targets, softmax, ssr_with_targets
 from ce_jax.models import ACTIVATIONS
 from experiments.lesson.network import Network
 
@@ -56,6 +56,8 @@ class Formula(NamedTuple):
     """{target: [P]} cross-entropy against `probability` when the first class deserves `target`."""
     floors: dict[float, float]
     """{target: entropy of the label}, the least that its curve can reach."""
+    best: dict[str, dict[float, float]]
+    """{loss: {target: the `probability` with the least loss}}, for cross-entropy and SSR with soft labels."""
 
 
 def worked_example(network: Network) -> WorkedExample:
@@ -101,13 +103,17 @@ def formula(network: Network, example: WorkedExample) -> Formula:
     num_classes = len(network.class_names)
     own, other = np.eye(num_classes)[network.labels], np.eye(num_classes)[(network.labels + 1) % num_classes]
     targets = ((VOTES - 1) * own + other) / VOTES
-    probability = np.linspace(0.005, 0.995, 199)
+    probability = np.arange(1, 300) / 300  # contains the SHOWN_TARGETS below 1
     pairs = np.log(np.stack([probability, 1 - probability], axis=1))
     two = {target: np.broadcast_to([target, 1 - target], pairs.shape) for target in SHOWN_TARGETS}
     with jax.enable_x64(True):
-        pair_loss = jax.jit(cross_entropy_with_targets)
-        curves = {target: np.asarray(pair_loss(pairs, one)) for target, one in two.items()}
-        soft = np.asarray(pair_loss(example.logits, targets))
+        soft = np.asarray(jax.jit(cross_entropy_with_targets)(example.logits, targets))
+        measure = jax.jit(lambda z, t: (cross_entropy_with_targets(z, t), ssr_with_targets(z, t)))
+        pairs_of_curves = {target: jax.device_get(measure(pairs, one)) for target, one in two.items()}
+    by_loss = {
+        name: {target: curves[i] for target, curves in pairs_of_curves.items()}
+        for i, name in enumerate(("cross_entropy", "ssr"))
+    }
     own_probability = example.probabilities[np.arange(len(own)), network.labels]
     return Formula(
         float(np.prod(own_probability)),
@@ -117,6 +123,10 @@ def formula(network: Network, example: WorkedExample) -> Formula:
         entr(targets).sum(axis=1),
         rel_entr(targets, example.probabilities).sum(axis=1),
         probability,
-        curves,
+        by_loss["cross_entropy"],
         {target: float(entr([target, 1 - target]).sum()) for target in two},
+        {
+            name: {target: float(probability[np.argmin(curve)]) for target, curve in curves.items()}
+            for name, curves in by_loss.items()
+        },
     )

@@ -1,0 +1,9 @@
+"""The textbook page, live: a worked example, its loss, its derivatives, training, and why one loss is faster.
+
+`compute(network, start)` returns every number as a record, `lesson_command` prints them and writes `lesson.html`.
+"""
+
+from experiments.lesson.network import Network, load_network
+from experiments.lesson.record import Lesson, compute
+
+__all__ = ["Lesson", "Network", "compute", "load_network"]

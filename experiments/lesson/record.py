@@ -1,0 +1,67 @@
+"""The lesson as one record of numbers: everything that the terminal and the page print, and nothing else."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import jax
+
+from experiments.lesson.contrast import Contrast, contrast
+from experiments.lesson.derivatives import Backpropagation, BiasStep, backpropagation, bias_step
+from experiments.lesson.escape import Escape, escape
+from experiments.lesson.example import Formula, WorkedExample, formula, worked_example
+from experiments.lesson.network import Network, load_network
+from experiments.lesson.surfaces import Surfaces, surfaces
+from experiments.lesson.training import LOSS_PAIR, Workflow, begin_sweeps, workflow
+
+
+class Lesson(NamedTuple):
+    """All numbers of the lesson, section by section."""
+
+    network: Network
+    example: WorkedExample
+    formula: Formula
+    contrast: Contrast
+    backpropagation: Backpropagation
+    bias: BiasStep
+    workflow: Workflow
+    surfaces: Surfaces
+    escape: Escape
+
+
+def compute(network: Network | None = None, start: str = "he") -> Lesson:
+    """Compute the whole lesson, in about ten seconds, most of which is compilation.
+
+    Args:
+      network: the network of sections 1 to 4, from `load_network`; without one, the textbook's. Section 5 trains
+        hidden layers of the same sizes on iris.
+      start: one of `ce_jax.models.STARTS`, where section 5 begins.
+    """
+    network = network or load_network()
+    # The sweeps compile on one core while the other sections are worked out on another.
+    with _quick_compilation(), ThreadPoolExecutor(2) as pool:
+        sweeps = begin_sweeps(pool, network.hidden, network.activation, start)
+        example = worked_example(network)
+        return Lesson(
+            network,
+            example,
+            formula(network, example),
+            contrast(len(network.class_names)),
+            backpropagation(network, example),
+            bias_step(network),
+            surfaces=surfaces(start, LOSS_PAIR),
+            escape=escape(),
+            workflow=workflow(sweeps),
+        )
+
+
+@contextmanager
+def _quick_compilation() -> Iterator[None]:
+    """Compile in half the time: these programs run for a moment each."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
