@@ -66,6 +66,54 @@ def list_() -> int:
     return list_command(console)
 
 
+@app.command
+def lesson(
+    *overrides: str,
+    out: Path = Path("results/lesson"),
+    open_page: Annotated[bool, Parameter(name="--open", negative="")] = False,
+) -> int:
+    """Print the textbook lesson with every number computed on the spot, and write it as a page.
+
+    Args:
+      overrides: start=saturated for another start, network=PATH.toml for a network of your own.
+      out: folder for lesson.html and its figures.
+      open_page: open the page in a browser.
+    """
+    from experiments.lesson import lesson_command
+
+    return lesson_command(overrides, out, open_page, console)
+
+
+@app.command
+def audit(
+    *losses: str, out: Path = Path("results/audit"), quick: Annotated[bool, Parameter(negative="")] = False
+) -> int:
+    """Measure every loss and derivative against a high-precision oracle; exit code 1 if a declared bound is broken.
+
+    Args:
+      losses: names of losses; all of them if none is given.
+      out: folder for the tables and the figure.
+      quick: fewer rows.
+    """
+    from experiments.audit import audit_command
+
+    return audit_command(losses, out, quick, console)
+
+
+@app.command
+def bench(*names: str, out: Path = Path("results/bench"), runs: int = 7) -> int:
+    """Time the project beside what a user would pick instead, everybody taking turns in one process.
+
+    Args:
+      names: suites, loss or sweep; both if none is given.
+      out: folder for bench.json.
+      runs: rounds; medians are taken over them.
+    """
+    from experiments.bench import bench_command
+
+    return bench_command(names, out, runs, console)
+
+
 def _command() -> list[str]:
     return ["python", "-m", "experiments", *sys.argv[1:]]
 

@@ -1,0 +1,143 @@
+"""What a user would write without ce_jax: loops and vmaps in PyTorch and in JAX, the same arithmetic as ours.
+
+All train by plain SGD on the mean cross-entropy in float32; minibatches are drawn by a fresh permutation each epoch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.bench.timing import Call
+
+if TYPE_CHECKING:
+    from experiments.bench.sweeps import Task
+
+FEW_STEPS = 20
+"""Steps timed of PyTorch's vmap, whose rate does not depend on how many follow; all of them would take minutes."""
+RATE = 0.05
+
+
+def _batches(task: Task, steps: int) -> np.ndarray | None:
+    """Indices [steps, batch], each epoch a permutation; None for the full batch."""
+    if task.batch is None:
+        return None
+    per_epoch = len(task.inputs) // task.batch
+    generator = np.random.default_rng(0)
+    epochs = [generator.permutation(len(task.inputs))[: per_epoch * task.batch] for _ in range(-(-steps // per_epoch))]
+    return np.concatenate(epochs).reshape(-1, task.batch)[:steps]
+
+
+def torch_loop(task: Task) -> Call:
+    """One `nn.Sequential` after another, `torch.optim.SGD`."""
+    import torch
+
+    inputs, labels = torch.from_numpy(task.inputs), torch.from_numpy(task.labels).long()
+    batches = _batches(task, task.steps)
+
+    def call() -> None:
+        layers: list[Any] = []
+        for fan_in, fan_out in zip(task.sizes[:-1], task.sizes[1:], strict=True):
+            layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.ReLU()]
+        model = torch.nn.Sequential(*layers[:-1])
+        optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+        for step in range(task.steps):
+            x, y = (inputs, labels) if batches is None else (inputs[batches[step]], labels[batches[step]])
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    return call
+
+
+def torch_vmap(task: Task) -> Call:
+    """`torch.func.vmap(grad)` over stacked parameters, all lanes at once."""
+    import torch
+
+    inputs, labels = torch.from_numpy(task.inputs), torch.from_numpy(task.labels).long()
+    batches = _batches(task, FEW_STEPS)
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        for weight, bias in params[:-1]:
+            x = torch.relu(x @ weight + bias)
+        return torch.nn.functional.cross_entropy(x @ params[-1][0] + params[-1][1], y)
+
+    gradient = torch.func.vmap(torch.func.grad(loss), in_dims=(0, None, None))
+
+    def call() -> None:
+        params = [
+            (torch.randn(task.lanes, fan_in, fan_out) * (2 / fan_in) ** 0.5, torch.zeros(task.lanes, fan_out))
+            for fan_in, fan_out in zip(task.sizes[:-1], task.sizes[1:], strict=True)
+        ]
+        for step in range(FEW_STEPS):
+            x, y = (inputs, labels) if batches is None else (inputs[batches[step]], labels[batches[step]])
+            gradients = gradient(params, x, y)
+            params = [
+                (weight - RATE * weight_grad, bias - RATE * bias_grad)
+                for (weight, bias), (weight_grad, bias_grad) in zip(params, gradients, strict=True)
+            ]
+
+    return call
+
+
+def _mean_loss(apply: Any) -> Any:
+    def mean_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        return optax.softmax_cross_entropy_with_integer_labels(apply(params, x), y).mean()
+
+    return mean_loss
+
+
+def jax_loop(task: Task) -> Call:
+    """One model after another, each step a jitted call with optax."""
+    optimizer, gradient = optax.sgd(RATE), jax.grad(_mean_loss(task.model.apply))
+    inputs, labels = jnp.asarray(task.inputs), jnp.asarray(task.labels)
+    batches = _batches(task, task.steps)
+
+    @jax.jit
+    def step(params: Any, state: Any, x: jax.Array, y: jax.Array, batch: jax.Array | None) -> Any:
+        if batch is not None:
+            x, y = x[batch], y[batch]
+        updates, state = optimizer.update(gradient(params, x, y), state)
+        return optax.apply_updates(params, updates), state
+
+    def call() -> None:
+        params = task.model.init(jax.random.key(0), task.sizes[0], task.sizes[-1])
+        state = optimizer.init(params)
+        for index in range(task.steps):
+            params, state = step(params, state, inputs, labels, None if batches is None else batches[index])
+        jax.block_until_ready(params)
+
+    return call
+
+
+def jax_vmap(task: Task) -> Call:
+    """`jax.vmap` over seeds of a whole `lax.scan` of optax steps, written in the obvious way."""
+    optimizer, gradient = optax.sgd(RATE), jax.grad(_mean_loss(task.model.apply))
+    size, batch = len(task.inputs), task.batch
+
+    def train(key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Any:
+        params = task.model.init(key, task.sizes[0], task.sizes[-1])
+        if batch is None:
+            batches = jnp.zeros((task.steps, 0), jnp.int32)
+        else:
+            per_epoch = size // batch
+            keys = jax.random.split(key, -(-task.steps // per_epoch))
+            orders = jax.vmap(lambda k: jax.random.permutation(k, size)[: per_epoch * batch])(keys)
+            batches = orders.reshape(-1, batch)[: task.steps]
+
+        def step(carry: Any, chosen: jax.Array) -> Any:
+            params, state = carry
+            x, y = (inputs, labels) if batch is None else (inputs[chosen], labels[chosen])
+            updates, state = optimizer.update(gradient(params, x, y), state)
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.lax.scan(step, (params, optimizer.init(params)), batches)[0][0]
+
+    inputs, labels = jnp.asarray(task.inputs), jnp.asarray(task.labels)
+    keys = jax.random.split(jax.random.key(0), task.lanes)
+    compiled = jax.jit(jax.vmap(train, (0, None, None))).lower(keys, inputs, labels).compile()
+    return lambda: jax.block_until_ready(compiled(keys, inputs, labels))

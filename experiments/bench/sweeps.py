@@ -1,0 +1,114 @@
+"""Suite `sweep`: classifier-steps a second of plain SGD on cross-entropy, beside what a user would write instead."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from ce_jax.losses import LOSSES
+from ce_jax.models import Model, linear, mlp
+from ce_jax.sweep import Plan, compile_wave
+from ce_jax.training import Hyperparameters, Part, Splits, make_train
+from experiments.bench import peers
+from experiments.bench.timing import Call, Point, have_torch, median_seconds, ratio_to_best
+from experiments.data import DataOptions, load_dataset
+
+
+class Task(NamedTuple):
+    """One sweep point: widths of the layers, batch (None is full), lanes and steps, and the data [N, D], [N]."""
+
+    name: str
+    sizes: tuple[int, ...]
+    batch: int | None
+    lanes: int
+    steps: int
+    inputs: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def model(self) -> Model:
+        """The network."""
+        return mlp(self.sizes[1:-1]) if len(self.sizes) > 2 else linear()
+
+
+POINTS = (
+    ("tiny-full", "iris", (2, 3), None, 256, 500),
+    ("tiny-batch", "iris", (16, 3), 32, 256, 500),
+    ("softmax-regression", "digits", (10,), 128, 128, 300),
+    ("small", "digits", (64, 10), 128, 128, 300),
+    ("wide", "digits", (256, 10), None, 32, 100),
+)
+
+
+def sweep_points(runs: int, limits: dict[str, float]) -> Iterator[Point]:
+    """Measure every sweep point, one at a time."""
+    for name, dataset_name, widths, batch, lanes, steps in POINTS:
+        dataset = load_dataset(dataset_name, DataOptions())
+        inputs = ((dataset.inputs - dataset.inputs.mean(0)) / (dataset.inputs.std(0) + 1e-6)).astype(np.float32)
+        sizes = (inputs.shape[1], *widths)
+        yield _point(Task(name, sizes, batch, lanes, steps, inputs, dataset.labels.astype(np.int32)), runs, limits)
+
+
+def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
+    ours, compile_seconds, temp_bytes = _ours(task)
+    # What runs one model after another is timed on one lane: its rate does not depend on how many follow.
+    calls: dict[str, tuple[Call | None, int]] = {
+        "ours": (ours, task.lanes * task.steps),
+        "PyTorch loop": (peers.torch_loop(task) if have_torch() else None, task.steps),
+        "PyTorch vmap": (peers.torch_vmap(task) if have_torch() else None, task.lanes * peers.FEW_STEPS),
+        "JAX loop": (peers.jax_loop(task), task.steps),
+        "JAX vmap of an optax scan": (peers.jax_vmap(task), task.lanes * task.steps),
+    }
+    seconds = median_seconds({name: call for name, (call, _) in calls.items()}, runs)
+    rates: dict[str, float | None] = {}
+    for name, (_, work) in calls.items():
+        taken = seconds[name]
+        rates[name] = work / taken if taken else None
+    mine = rates.pop("ours") or float("nan")
+    return Point(
+        "sweep",
+        task.name,
+        "classifier-steps/s",
+        mine,
+        rates,
+        ratio_to_best(mine, rates, more_is_better=True),
+        mine / step_limit(task, limits),
+        {"ours": temp_bytes},
+        compile_seconds,
+        runs,
+    )
+
+
+def step_limit(task: Task, limits: dict[str, float]) -> float:
+    """Classifier-steps a second if products and exponentials ran at the machine's best rate and all else was free.
+
+    A layer costs one product forward and two backward (its weights' gradient and its inputs'), the first only one.
+    """
+    samples = task.batch or len(task.inputs)
+    pairs = list(zip(task.sizes[:-1], task.sizes[1:], strict=True))
+    flops = sum(
+        2 * samples * fan_in * fan_out * (2 if layer == 0 else 3) for layer, (fan_in, fan_out) in enumerate(pairs)
+    )
+    return 1 / (flops / (limits["gemm_gflops"] * 1e9) + samples * task.sizes[-1] / (limits["exp_gps"] * 1e9))
+
+
+def _ours(task: Task) -> tuple[Call, float, int | None]:
+    rates = 4
+    seeds = math.ceil(task.lanes / rates)
+    train = make_train(
+        task.model,
+        LOSSES["cross_entropy"],
+        num_classes=task.sizes[-1],
+        evaluate_at=(0, task.steps),
+        batch_size=task.batch,
+    )
+    # Training only: the evaluations at both ends see two examples of the other parts.
+    part, few = Part(task.inputs, task.labels), Part(task.inputs[:2], task.labels[:2])
+    data = Splits(part, few, few)
+    hyper = Hyperparameters(np.geomspace(0.01, 0.3, rates).astype(np.float32), {})
+    begin = time.perf_counter()
+    program = compile_wave(train, Plan(seeds, rates, 1), hyper, data)
+    seconds = time.perf_counter() - begin
+    return lambda: program.run(range(seeds), hyper, data), seconds, program.temp_bytes
