@@ -1,5 +1,6 @@
 """Suite `loss`: value and gradient with respect to the logits, mean over rows, beside what users call instead."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,7 +36,7 @@ def _point(name: str, logits: np.ndarray, labels: np.ndarray, runs: int) -> Poin
         compiled = jax.jit(jax.value_and_grad(lambda z, y, f=function: jnp.mean(f(z, y)))).lower(*on_device).compile()
         if peer == "ours":
             compile_seconds = time.perf_counter() - begin
-        calls[peer] = _repeat(lambda c=compiled: c(*on_device)[1].block_until_ready(), repeats)
+        calls[peer] = _repeat(functools.partial(_run, compiled, *on_device), repeats)
     calls["torch"] = _repeat(_torch_call(name, logits, labels), repeats) if have_torch() else None
     seconds = median_seconds(calls, runs)
     milliseconds = {peer: value and 1e3 * value / repeats for peer, value in seconds.items()}
@@ -52,6 +53,10 @@ def _point(name: str, logits: np.ndarray, labels: np.ndarray, runs: int) -> Poin
         compile_seconds,
         runs,
     )
+
+
+def _run(compiled: Any, logits: jax.Array, labels: jax.Array) -> None:
+    compiled(logits, labels)[1].block_until_ready()
 
 
 def _repeat(call: Call, times: int) -> Call:
