@@ -24,8 +24,8 @@ CONFIDENT = 6.0  # lead of a wrong class that counts as confidently wrong in the
 class Contrast(NamedTuple):
     """Losses by name: functions of the true class's probability p, and of the lead s of one wrong class.
 
-    Behind the softmax all logits are 0 but one: that of a wrong class, which leads by s, or, where s is negative, that of
-    the true class, which leads by -s.
+    Behind the softmax all logits are 0 but one: that of a wrong class, which leads by s, or, where s is negative, that
+    of the true class, which leads by -s.
     """
 
     probability: Array

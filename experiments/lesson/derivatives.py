@@ -78,8 +78,8 @@ class Backpropagation(NamedTuple):
 
 def backpropagation(network: Network, example: WorkedExample) -> Backpropagation:
     """Every derivative of the total by hand, by `ce_jax.backprop`, by `jax.grad` and by finite differences."""
-    blames, slopes = _blames(network, example)
     with jax.enable_x64(True):
+        blames, slopes = _blames(network, example)
         by_program, autodiff, differences = (np.asarray(one) for one in _routes(network))
     inputs = (network.inputs, *example.hidden)
     table: list[Derivative] = []
@@ -103,7 +103,7 @@ def backpropagation(network: Network, example: WorkedExample) -> Backpropagation
 def _blames(network: Network, example: WorkedExample) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """The chain rule in NumPy, as the page derives it: p - t at the output, then back along the weights."""
     slope = ACTIVATIONS[network.activation].slope
-    slopes = tuple(np.asarray(slope(hidden)) for hidden in example.hidden)
+    slopes = tuple(np.asarray(slope(jnp.asarray(hidden))) for hidden in example.hidden)
     blames = [example.probabilities - np.eye(len(network.class_names))[network.labels]]
     for layer, slope_of_layer in zip(reversed(network.layers[1:]), reversed(slopes), strict=True):
         blames.insert(0, (blames[0] @ np.array(layer.weights)) * slope_of_layer)
@@ -111,7 +111,8 @@ def _blames(network: Network, example: WorkedExample) -> tuple[tuple[Array, ...]
 
 
 def _routes(network: Network) -> tuple:
-    model, params, inputs, labels = network.model, network.params, network.inputs, network.labels
+    model, params = network.model, network.params
+    inputs, labels = jnp.asarray(network.inputs), jnp.asarray(network.labels)
     flat, restore = ravel_pytree(params)
 
     @jax.jit
@@ -121,7 +122,7 @@ def _routes(network: Network) -> tuple:
 
         _, gradients = backprop(restore(flat), model, "cross_entropy", inputs, labels)
         steps = DIFFERENCE * jnp.eye(len(flat))
-        moved = jax.vmap(total)(jnp.concatenate([flat + steps, flat - steps]))
+        moved = jax.vmap(total)(jnp.concatenate([flat[None] + steps, flat[None] - steps]))
         up, down = jnp.split(moved, 2)
         # backprop returns the gradient of the mean; the textbook works with the total.
         return len(labels) * ravel_pytree(gradients)[0], jax.grad(total)(flat), (up - down) / (2 * DIFFERENCE)
@@ -169,7 +170,8 @@ def bias_step(network: Network) -> BiasStep:
 
 def _of_bias(network: Network, index: int) -> tuple:
     """Functions of one output bias: totals; the class's probabilities and the derivative; gradient descent."""
-    model, params, inputs, labels = network.model, network.params, network.inputs, network.labels
+    model, params = network.model, network.params
+    inputs, labels = jnp.asarray(network.inputs), jnp.asarray(network.labels)
 
     def with_bias(value) -> Params:
         return (*params[:-1], params[-1]._replace(bias=params[-1].bias.at[index].set(value)))

@@ -11,16 +11,16 @@ u = 1 - p_y: with c = K/(K-1), d logit(u)/dt is -2 eta c u under cross-entropy a
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ce_jax import LOSSES
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 RATE = 0.15  # of the textbook's sigmoid unit
 STARTS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
 CLASSES = 3
@@ -52,26 +52,27 @@ class Escape(NamedTuple):
     """{loss: [C]} dL/dz of the unit at `fine`."""
 
 
-def primitive(loss: str, u: Array) -> Array:
+def primitive(loss: str, u: ArrayLike) -> Array:
     """The bracket of the closed form: 1 / (u^2 (1-u)) or 1 / (u^3 (1-u)^2), integrated.
 
     >>> round(float(primitive("cross_entropy", 0.5)), 6), round(float(primitive("ssr", 0.5)), 6)
     (-2.0, -4.0)
     """
+    u = np.asarray(u)
     odds = np.log(u) - np.log1p(-u)
     if loss == "cross_entropy":
         return odds - 1 / u
     return 3 * odds - 2 / u - 1 / (2 * u**2) + 1 / (1 - u)
 
 
-def closed_form(loss: str, starting_log_odds: Array, speed: float) -> Array:
+def closed_form(loss: str, starting_log_odds: ArrayLike, speed: float) -> Array:
     """Steps until u = 1/2 when logit(u) falls by `speed` times u (cross-entropy) or u^2 (1-u) (SSR) a step.
 
     >>> round(float(closed_form("cross_entropy", 4.0, 0.3)), 1), round(float(closed_form("ssr", 4.0, 0.3)), 1)
     (16.6, 230.1)
     """
     start = 1 / (1 + np.exp(-np.asarray(starting_log_odds)))
-    return (primitive(loss, start) - primitive(loss, np.float64(0.5))) / speed
+    return (primitive(loss, start) - primitive(loss, 0.5)) / speed
 
 
 def escape() -> Escape:
@@ -95,7 +96,7 @@ def escape() -> Escape:
             scale = {"unit": 0.25 if loss == "ssr" else 1.0, "tied": 1.0, "one": 1.0}
             lanes = np.concatenate([*logits.values()])
             weights = np.concatenate([np.outer(np.ones_like(starts), scale[case] * trained[case]) for case in logits])
-            parts = np.split(_count(loss, lanes, weights), len(logits))
+            parts = np.split(np.asarray(_count(loss, lanes, weights)), len(logits))
             for case, part in zip(logits, parts, strict=True):
                 counted[case][loss] = part
             slopes[loss] = scale["unit"] * np.asarray(_gradients(loss, unit))[:, 1]
@@ -115,7 +116,7 @@ def escape() -> Escape:
 
 def _case(title: str, counted: dict, starts: Array, fine: Array, speeds: dict[str, float] | None) -> Case:
     def predict(points: Array) -> dict[str, Array] | None:
-        return speeds and {name: closed_form(name, points, speed) for name, speed in speeds.items()}
+        return {name: closed_form(name, points, speed) for name, speed in speeds.items()} if speeds else None
 
     growth = np.diff(starts[-2:])[0]
     last = {name: float(np.diff(np.log(steps[-2:]))[0] / growth) for name, steps in counted.items()}

@@ -64,6 +64,7 @@ class Network:
     layers: tuple[LayerTable, ...]
     rows: tuple[Row, ...]
     feature_names: tuple[str, ...] = ()
+    description: str = ""
     activation: str = "relu"
     output_bias: OutputBias | None = None
     published: Published = Published()

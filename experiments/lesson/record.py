@@ -31,7 +31,7 @@ class Lesson(NamedTuple):
 
 
 def compute(network: Network | None = None, start: str = "he") -> Lesson:
-    """Compute the whole lesson, in about ten seconds, most of which is compilation.
+    """Compute the whole lesson, most of the time in compilation.
 
     Args:
       network: the network of sections 1 to 4, from `load_network`; without one, the textbook's. Section 5 trains
@@ -39,9 +39,10 @@ def compute(network: Network | None = None, start: str = "he") -> Lesson:
       start: one of `ce_jax.models.STARTS`, where section 5 begins.
     """
     network = network or load_network()
-    # The sweeps compile on one core while the other sections are worked out on another.
+    # What takes longest is compiled on one core while the rest is worked out on another.
     with _quick_compilation(), ThreadPoolExecutor(2) as pool:
         sweeps = begin_sweeps(pool, network.hidden, network.activation, start)
+        landscape = pool.submit(surfaces, start, LOSS_PAIR)
         example = worked_example(network)
         return Lesson(
             network,
@@ -50,9 +51,9 @@ def compute(network: Network | None = None, start: str = "he") -> Lesson:
             contrast(len(network.class_names)),
             backpropagation(network, example),
             bias_step(network),
-            surfaces=surfaces(start, LOSS_PAIR),
             escape=escape(),
             workflow=workflow(sweeps),
+            surfaces=landscape.result(),
         )
 
 

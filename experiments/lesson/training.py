@@ -29,10 +29,10 @@ from experiments.summary import choose_rate, times_to
 
 Array = NDArray[Any]
 LOSS_PAIR = ("cross_entropy", "ssr")
-STEPS = 300
+STEPS = 200
 RATES = tuple(float(rate) for rate in 10.0 ** np.arange(-1, 1.25, 0.5))
 LOOP_RATE = 1.0
-TUNING_SEEDS, FRESH_SEEDS = 5, 15
+TUNING_SEEDS, FRESH_SEEDS = 4, 12
 TARGET = 0.9  # validation accuracy
 OPTIONS = AnalysisOptions(targets=(TARGET,), resamples=999)
 
@@ -88,6 +88,10 @@ class Workflow(NamedTuple):
     """{loss: [STEPS + 1, 2]} loss trained on and training accuracy of one run, from the same start."""
     loop_against_sweep: float
     """Largest difference between the loops' losses and the same lanes of the sweeps."""
+    examples: dict[str, int]
+    """Flowers in each part: train, validation, test."""
+    measurements: int
+    species: int
     steps: Array
     """[E] steps at which the sweep evaluates."""
     classifiers: int
@@ -126,7 +130,7 @@ def workflow(sweeps: Sweeps) -> Workflow:
     train = jax.tree.map(lambda leaf: leaf[seed], sweeps.data.train)
     # A run of the sweep draws its start from the first of two keys made from its seed; the other orders its batches.
     key, _ = jax.random.split(jax.random.key(sweeps.seeds[seed], impl="threefry2x32"))
-    params = sweeps.model.init(key, train.inputs.shape[1], sweeps.num_classes)
+    params = jax.jit(sweeps.model.init, static_argnums=(1, 2))(key, train.inputs.shape[1], sweeps.num_classes)
     settings = {"learning_rate": LOOP_RATE, "steps": STEPS}
     loops = {loss: training_loop(params, sweeps.model, loss, *train, **settings) for loss in LOSS_PAIR}
     steps = np.array(evaluation_steps(STEPS))
@@ -141,6 +145,9 @@ def workflow(sweeps: Sweeps) -> Workflow:
         sweeps.model.activation,
         loops,
         float(max(np.abs(loops[loss][steps, 0] - lane).max() for loss, lane in lanes.items())),
+        {part: int(one.labels.shape[-1]) for part, one in sweeps.data._asdict().items()},
+        train.inputs.shape[1],
+        sweeps.num_classes,
         steps,
         len(LOSS_PAIR) * len(RATES) * len(sweeps.seeds),
         _speed(curves, dict.fromkeys(LOSS_PAIR, common)),
@@ -159,7 +166,7 @@ def _speed(curves: dict[str, Array], rates: dict[str, int]) -> Speed:
         {loss: float(np.mean(np.isfinite(time))) for loss, time in times.items()},
         {loss: float(np.median(time)) for loss, time in times.items()},
         {loss: float(rmst(time, STEPS)) for loss, time in times.items()},
-        rmst_ratio(*times.values(), STEPS, resamples=OPTIONS.resamples, rng=0),
+        rmst_ratio(times["cross_entropy"], times["ssr"], STEPS, resamples=OPTIONS.resamples, rng=0),
         {loss: float(np.mean(np.nan_to_num(one))) for loss, one in test.items()},
         accuracy,
     )

@@ -1,0 +1,65 @@
+"""What `python -m experiments lesson` does."""
+
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ce_jax.models import STARTS
+from experiments.commands import use_compilation_cache
+from experiments.errors import UserError, nearest
+from experiments.lesson.network import load_network
+from experiments.lesson.page import write_page
+from experiments.lesson.record import compute
+from experiments.lesson.terminal import show
+
+OPTIONS = ("start", "network")
+
+
+def lesson_command(overrides: Sequence[str], out: Path, open_page: bool, console: Console) -> int:
+    """Compute the lesson, print it, and write `out/lesson.html`.
+
+    Args:
+      overrides: `start=NAME`, where section 5 begins, and `network=FILE`, the network of sections 1 to 4.
+      out: folder of the page and its figures.
+      open_page: show the page in the browser.
+      console: where the lesson is printed.
+
+    Returns:
+      0.
+
+    Raises:
+      UserError: an unknown option or value, or a network file that does not fit.
+    """
+    options = _options(overrides)
+    network = load_network(options["network"]) if "network" in options else load_network()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: cannot write to {out}: {error.strerror}") from None
+    use_compilation_cache()
+    with console.status("computing every number of the lesson"):
+        lesson = compute(network, options.get("start", "he"))
+    show(lesson, console)
+    page = write_page(lesson, out)
+    console.print(f"page: {page}", markup=False, soft_wrap=True)
+    if open_page:
+        webbrowser.open(page.resolve().as_uri())
+    return 0
+
+
+def _options(overrides: Sequence[str]) -> dict[str, str]:
+    options = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not value:
+            raise UserError(f"command line: expected key=value, came {override!r}")
+        if key not in OPTIONS:
+            raise UserError(f"command line: {key}: expected one of {', '.join(OPTIONS)}{nearest(key, OPTIONS)}")
+        options[key] = value
+    start = options.get("start", "he")
+    if start not in STARTS:
+        expected = f"expected one of {', '.join(STARTS)}, came {start!r}"
+        raise UserError(f"command line: start: {expected}{nearest(start, STARTS)}")
+    return options

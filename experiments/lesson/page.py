@@ -1,0 +1,134 @@
+"""lesson.html: the record's numbers, tables and figures in one file that needs nothing else."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+from ce_jax.models import STARTS
+from experiments import report
+from experiments.lesson import (
+    contrast,
+    derivatives,
+    escape,
+    figures,
+    sentences,
+    surfaces,
+    tables,
+    training,
+    training_figures,
+)
+from experiments.lesson.record import Lesson
+
+TEMPLATES = Path(report.__file__).parent / "templates"
+
+ACTIVATION_WORDS = {
+    "relu": "ReLU, which replaces a negative number by 0 and keeps the others",
+    "tanh": "tanh, which squeezes every number into the range from −1 to 1",
+    "sigmoid": "the sigmoid, which squeezes every number into the range from 0 to 1",
+}
+START_WORDS = {
+    "he": "random weights of the usual size (He et al. 2015)",
+    "glorot": "random weights of the usual size (Glorot and Bengio 2010)",
+    "gentle": "output weights near 0, so that every species begins with about the same probability",
+    "saturated": "large random output weights, so that the network begins sure of itself and often wrong",
+}
+
+SHADED = (
+    " For SSR over all classes the dashed line shares 1 − p evenly among the wrong classes; the shaded band reaches up "
+    "to one wrong class having it all."
+)
+
+
+def drawings(lesson: Lesson) -> list[report.Drawing]:
+    """All figures with their captions."""
+    num_classes = len(lesson.network.class_names)
+    made: dict[str, tuple[Figure, str]] = {
+        "network": (
+            figures.diagram(lesson.network),
+            "The network. A number on a line is a weight, a number in a circle is a bias; blue weights are positive, "
+            "orange ones negative.",
+        ),
+        "probabilities": (
+            figures.probabilities(lesson.network, lesson.example),
+            "What the softmax makes of the scores of each row. The outlined bar is the only one that the loss looks "
+            "at: the higher it is, the lower the loss.",
+        ),
+        "soft-labels": (
+            figures.soft_labels(lesson.formula),
+            "Cross-entropy for two classes, whose label gives the first one the probability in the legend. Each curve "
+            "is least where the prediction equals the label (circle), and its least value is the entropy of the label "
+            "(dotted line).",
+        ),
+        "on-probabilities": (
+            figures.on_probabilities(lesson.contrast, num_classes),
+            "Left, the losses; right, how steeply they fall (logarithmic)." + (SHADED if num_classes > 2 else ""),
+        ),
+        "behind-softmax": (
+            figures.behind_softmax(lesson.contrast),
+            "How hard each loss pulls at the scores (logarithmic). To the right, where the network is confidently "
+            "wrong, cross-entropy pulls with almost constant strength and both forms of SSR let go. To the left, "
+            "where it is right, all of them let go.",
+        ),
+        "bias": (
+            figures.bias_curve(lesson.bias),
+            "The total of section 1 as a function of one bias. The slope at the start says which way is down; each "
+            "step goes that way by learning rate × slope.",
+        ),
+        "loops": (
+            training_figures.loops(lesson.workflow),
+            "One run of the loop under each loss, from the same start. The two losses have different units, so only "
+            "the right picture compares them.",
+        ),
+        "sweeps": (
+            training_figures.sweeps(lesson.workflow),
+            f"Median over {training.FRESH_SEEDS} starts, and the band of the middle half, on flowers that were not "
+            "trained on. The axis of steps is logarithmic.",
+        ),
+        "surfaces": (
+            training_figures.surface_pictures(lesson.surfaces),
+            "Above, the loss of every pair of weights (dark is high) and two runs of gradient descent on it; the "
+            "numbers are steps. Below, how steep the surface is there (logarithmic, the same scale on both sides).",
+        ),
+        "unit-slope": (
+            training_figures.slope_of_unit(lesson.escape),
+            "The slope that moves the unit (logarithmic), the further right the more wrong it is.",
+        ),
+        "escape-times": (
+            training_figures.escape_times(lesson.escape),
+            "Steps needed to get out (logarithmic): lines are the closed forms, markers were counted.",
+        ),
+    }
+    return [report.Drawing(name, figure, caption) for name, (figure, caption) in made.items()]
+
+
+def write_page(lesson: Lesson, out: Path) -> Path:
+    """Write `out/lesson.html`, and its figures one by one into `out/figures`; return the page's path."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made = drawings(lesson)
+    context: dict[str, Any] = {
+        "title": "Cross-entropy, step by step",
+        "lesson": lesson,
+        "tables": tables,
+        "sentences": sentences,
+        "number": sentences.number,
+        "short": sentences.short,
+        "settings": {
+            module.__name__.rpartition(".")[2]: module for module in (contrast, derivatives, escape, surfaces, training)
+        },
+        "drawings": {drawing.name: report._embed(drawing, out) for drawing in made},
+        "activation_words": ACTIVATION_WORDS[lesson.network.activation],
+        "starts": STARTS,
+        "start_words": START_WORDS[lesson.workflow.start],
+        "loop_source": inspect.getsource(training.training_loop),
+        "sweep_source": inspect.getsource(training.many_runs),
+    }
+    return report._write(out / "lesson.html", environment.get_template("lesson.html.j2").render(**context))
