@@ -163,3 +163,33 @@ def relative_to_row(computed: np.ndarray, truth: Sequence[mpf]) -> float:
             return np.inf
         errors = (abs(mpf(float(x)) - t) - tiny for x, t in zip(computed.ravel(), truth, strict=True))
         return float(max(0, *errors) / largest)
+
+
+def adversarial_rows(num_classes: int, count: int, dtype: type, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of logits that have hurt some implementation, and their labels: margins from -80 to 80 of eight kinds."""
+    rng = np.random.default_rng([seed, num_classes])
+    rows, labels = [], []
+    for i in range(count):
+        z = rng.normal(size=num_classes) * rng.choice([0.01, 1.0, 3.0, 10.0])
+        y, margin = int(rng.integers(num_classes)), rng.uniform(-80, 80)
+        others = np.arange(num_classes) != y
+        if i % 8 == 1:  # exact ties
+            z[:], z[y] = 0.0, margin
+        elif i % 8 == 2:  # one dominating wrong class
+            z[(y + 1) % num_classes] = z.max() + abs(margin)
+        elif i % 8 == 3:  # a large common offset
+            z += rng.choice([1e4, -1e4, 123.4])
+        elif i % 8 == 4:  # a given margin over the others
+            z[y] = np.log(np.exp(z[others]).sum()) + margin
+        elif i % 8 == 5:  # near ties
+            z, z[y] = 1e-6 * rng.normal(size=num_classes), margin
+        elif i % 8 == 6:  # everything far apart
+            z = rng.uniform(-80, 80, num_classes)
+            z[y] = z.max() + np.sign(margin) * rng.uniform(0, 80 if margin > 0 else z.max() + 80)
+            z[y] = max(z[y], z.max() - 80)
+        elif i % 8 == 7:  # integers, exact differences
+            z = np.round(z) + rng.choice([0.0, 1e4])
+            z[y] += np.round(margin)
+        rows.append(z.astype(dtype))
+        labels.append(y)
+    return np.stack(rows), np.array(labels, np.int32)

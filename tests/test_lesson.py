@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
+from sklearn.datasets import load_iris
 
 from ce_jax import Layer, linear
 from ce_jax.analysis import Estimate
@@ -234,11 +235,8 @@ def test_the_loop_is_gradient_descent():
 
 
 def test_a_path_is_gradient_descent_on_its_surface():
-    found = surfaces("saturated", ("ssr",))
-    column, row = 40, 20
-    w, v = found.axis[column], found.axis[row]
-    from sklearn.datasets import load_iris
-
+    start = (Layer(jnp.array([[3.0, 4.0]]), jnp.zeros(2)), Layer(jnp.array([[2.0], [-2.0]]), jnp.zeros(1)))
+    found = surfaces(start, ("ssr",))
     data = load_iris()
     x = data.data[data.target != 1, 3]
     x, right = (x - x.mean()) / x.std(), data.target[data.target != 1] // 2
@@ -247,14 +245,18 @@ def test_a_path_is_gradient_descent_on_its_surface():
         p = 1 / (1 + np.exp(-v * np.tanh(w * x)))
         return 2 * ((p - right) ** 2).mean()
 
+    column, row = 40, 20
+    w, v = found.axis[column], found.axis[row]
     assert found.values["ssr"][row, column] == pytest.approx(loss(w, v), rel=1e-4)
-    for start, path in found.paths["ssr"].items():
-        (w, v), after = path.weights[0].astype(float), path.weights[1]
-        slope = [(loss(w + 1e-5, v) - loss(w - 1e-5, v)) / 2e-5, (loss(w, v + 1e-5) - loss(w, v - 1e-5)) / 2e-5]
-        np.testing.assert_allclose(after, [w - slope[0], v - slope[1]], rtol=1e-3)
-        assert w * v < 0, start
-    # The root mean square of the difference of two normal weights of standard deviation 4.
-    assert found.paths["ssr"]["saturated"].weights[0, 1] == pytest.approx(-4 * 2**0.5, rel=0.1)
+    for path in found.paths["ssr"].values():
+        for before, after in ((0, 1), (7, 8)):
+            w, v = path.weights[before].astype(float)
+            slope = [(loss(w + 1e-5, v) - loss(w - 1e-5, v)) / 2e-5, (loss(w, v + 1e-5) - loss(w, v - 1e-5)) / 2e-5]
+            np.testing.assert_allclose(path.weights[after], [w - slope[0], v - slope[1]], rtol=1e-3)
+            assert path.losses[before] == pytest.approx(loss(w, v), rel=1e-4)
+    np.testing.assert_allclose(found.paths["ssr"]["start"].weights[0], [12.5**0.5, -2.0], rtol=1e-6)
+    halves = found.paths["ssr"]["corner"].losses < found.paths["ssr"]["corner"].losses[0] / 2
+    assert found.halving["ssr"] == np.flatnonzero(halves)[0]
 
 
 @pytest.mark.slow
@@ -403,7 +405,8 @@ def test_the_page_needs_nothing_else(page):
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids))
     assert {link[1:] for link in re.findall(r'href="(#[^"]+)"', text)} <= set(ids)
-    assert text.count("<figure>") == text.count("<figcaption") == len(list((page.parent / "figures").glob("*.svg")))
+    assert text.count("<figure>") == text.count("<figcaption") == text.count("<svg ")
+    assert [path.name for path in page.parent.iterdir()] == ["lesson.html"]
 
 
 @pytest.mark.slow

@@ -95,7 +95,8 @@ def _optax_one_hot(logits, labels, where):
 
 
 def _optax_poly1(logits, labels, where, epsilon=1.0):
-    del where
+    if where is not None:  # it takes no mask; its users write a large negative number
+        logits = jnp.where(where, logits, jnp.finfo(logits.dtype).min / 2)
     onehot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
     return optax.losses.poly_loss_cross_entropy(logits, onehot, epsilon=epsilon)
 

@@ -4,6 +4,7 @@ Misuse that shows in a dtype, rank or shape raises at trace time. A label whose 
 `jax.jit`: it gives NaN instead, unless `validate_labels` is called on concrete labels first.
 """
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
@@ -12,18 +13,53 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-# Gathering one entry per row beats a masked sum where rows are contiguous or long; measured on CPU.
-_GATHER_FROM = 64
+# From so many classes on, one gather or scatter per row beats a comparison with every class; measured on CPU.
+_MANY_CLASSES = 64
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Labels:
+    """Where the labels of an array of logits point; rows keep the class axis with length 1.
+
+    Labels out of range point somewhere in range: whether they are valid is kept apart.
+    """
+
+    index: Array | np.ndarray  # integers, or their float0 tangents
+    axis: int = field(metadata={"static": True})
+
+    def mask(self, shape: tuple[int, ...]) -> Bool[Array, "..."]:
+        """True at the label of every row."""
+        return class_index(shape, self.axis) == self.index
+
+    def pick(self, values: Array) -> Array:
+        """The entry of every row at its label."""
+        if self.axis < values.ndim - 1 and values.shape[self.axis] < _MANY_CLASSES:
+            picked = jnp.where(self.mask(values.shape), values, jnp.zeros((), values.dtype))
+            return jnp.sum(picked, self.axis, keepdims=True)
+        return jnp.take_along_axis(values, self.index, self.axis, mode="promise_in_bounds")
+
+    def place(self, values: Array, at_label: ArrayLike) -> Array:
+        """`values` with the entry at the label of every row replaced."""
+        at_label = jnp.asarray(at_label, values.dtype)
+        if values.shape[self.axis] < _MANY_CLASSES:
+            return jnp.where(self.mask(values.shape), at_label, values)
+        rows = jnp.broadcast_to(at_label, self.index.shape)
+        return jnp.put_along_axis(values, self.index, rows, self.axis, inplace=False, mode="promise_in_bounds")
 
 
 class Classes(NamedTuple):
-    """Logits with their class axis, and where the labels point, all checked. Rows keep the class axis with length 1."""
+    """Logits or probabilities with their labels, all checked. Rows keep the class axis with length 1."""
 
-    logits: Float[Array, "..."]
-    axis: int
-    is_label: Bool[Array, "..."]
-    label_logit: Float[Array, "..."]
+    values: Float[Array, "..."]
+    labels: Labels
+    at_label: Float[Array, "..."]
     label_ok: Bool[Array, "..."]
+
+
+def class_index(shape: tuple[int, ...], axis: int) -> Int[Array, "..."]:
+    """The index of every entry along the class axis."""
+    return lax.broadcasted_iota(jnp.int32, shape, axis)
 
 
 def check_logits(logits: ArrayLike, axis: int, *, name: str = "logits") -> tuple[Float[Array, "..."], int]:
@@ -41,16 +77,17 @@ def check_logits(logits: ArrayLike, axis: int, *, name: str = "logits") -> tuple
     return array.astype(jnp.promote_types(array.dtype, jnp.float32)), axis
 
 
-def check_where(where: ArrayLike | None, shape: tuple[int, ...], *, name: str = "where") -> Bool[Array, "..."] | None:
+def check_where(where: ArrayLike | None, shape: tuple[int, ...]) -> Bool[Array, "..."] | None:
     """Returns the mask as a boolean array broadcast to `shape`, or None."""
     if where is None:
         return None
     mask = jnp.asarray(where)
     if mask.dtype != jnp.bool_:
-        raise TypeError(f"{name} must be boolean, got {mask.dtype}: pass a comparison such as {name} != 0")
-    if mask.ndim > len(shape) or np.broadcast_shapes(mask.shape, shape) != shape:
-        raise ValueError(f"{name} of shape {mask.shape} does not broadcast to the shape {shape}")
-    return jnp.broadcast_to(mask, shape)
+        raise TypeError(f"where must be boolean, got {mask.dtype}: pass a comparison such as where != 0")
+    try:
+        return jnp.broadcast_to(mask, shape)
+    except ValueError:
+        raise ValueError(f"where of shape {mask.shape} does not broadcast to the shape {shape}") from None
 
 
 def check_labels(labels: ArrayLike, shape: tuple[int, ...], axis: int) -> Int[Array, "..."]:
@@ -79,45 +116,24 @@ def check_targets(targets: ArrayLike, logits: Float[Array, "..."]) -> Float[Arra
     return array.astype(logits.dtype)
 
 
-def class_index(shape: tuple[int, ...], axis: int) -> Int[Array, "..."]:
-    """The index of every entry along the class axis."""
-    return lax.broadcasted_iota(jnp.int32, shape, axis)
-
-
-def pick(values: Array, is_label: Bool[Array, "..."], labels: Int[Array, "..."], axis: int) -> Array:
-    """The entry of every row that its label names; anything where the label names none."""
-    num_classes = values.shape[axis]
-    if axis == values.ndim - 1 or num_classes > _GATHER_FROM:
-        index = jnp.clip(labels, 0, num_classes - 1)
-        return jnp.take_along_axis(values, index, axis, mode="promise_in_bounds")
-    return jnp.sum(jnp.where(is_label, values, 0), axis, keepdims=True, dtype=values.dtype)
-
-
-def check_classes(logits: ArrayLike, labels: ArrayLike, axis: int, where: ArrayLike | None) -> Classes:
+def check_classes(
+    values: ArrayLike, labels: ArrayLike, axis: int, where: ArrayLike | None, *, name: str = "logits"
+) -> Classes:
     """Checks the arguments that most losses share and finds the label of every row.
 
     Hidden classes become -inf, which is a class of probability 0. A row whose label is out of range or hidden has
     `label_ok` False; nothing is hidden in it, so that its NaN reaches every entry of the gradient.
     """
-    z, axis = check_logits(logits, axis)
+    z, axis = check_logits(values, axis, name=name)
     y = check_labels(labels, z.shape, axis)
-    num_classes = z.shape[axis]
-    label_ok = (y >= 0) & (y < num_classes)
-    is_label = class_index(z.shape, axis) == y.astype(jnp.int32)
+    last = z.shape[axis] - 1
+    label_ok = (y >= 0) & (y <= last)
+    place = Labels(jnp.clip(y, 0, last).astype(jnp.int32), axis)
     visible = check_where(where, z.shape)
     if visible is not None:
-        label_ok &= jnp.any(is_label & visible, axis, keepdims=True)
+        label_ok &= place.pick(visible.astype(jnp.int32)) != 0
         z = jnp.where(visible | ~label_ok, z, -jnp.inf)
-    return Classes(z, axis, is_label, pick(z, is_label, y, axis), label_ok)
-
-
-def check_probs(probs: ArrayLike, labels: ArrayLike, axis: int) -> Classes:
-    """Checks probabilities and labels; as `check_classes`, with the probability of the label in place of its logit."""
-    p, axis = check_logits(probs, axis, name="probs")
-    y = check_labels(labels, p.shape, axis)
-    label_ok = (y >= 0) & (y < p.shape[axis])
-    is_label = class_index(p.shape, axis) == y.astype(jnp.int32)
-    return Classes(p, axis, is_label, pick(p, is_label, y, axis), label_ok)
+    return Classes(z, place, place.pick(z), label_ok)
 
 
 def validate_labels(labels: ArrayLike, num_classes: int, *, where: ArrayLike | None = None) -> None:

@@ -4,14 +4,21 @@ Each function states the rounding error it removes. The derivative rules here ar
 (an exponential, a sum of exponentials); the derivative of a loss is left to autodiff.
 """
 
-from functools import partial
+import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import numpy as np
+from jax import lax
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from ce_jax.losses._checks import Labels
 
 Rows = Float[Array, "..."]
 Mask = Bool[Array, "..."]
+
+_LARGE = 1e30  # stands in for an infinite logarithm: times 0 it is 0
 
 
 def subtract_exactly(a: Array, b: Array) -> tuple[Array, Array]:
@@ -26,9 +33,37 @@ def subtract_exactly(a: Array, b: Array) -> tuple[Array, Array]:
     return difference, (a - a_used) + (b_used - b)
 
 
-def vanishing_exponent(dtype: jnp.dtype) -> float:
-    """A number whose exponential is 0 in `dtype`, subnormal numbers included."""
-    return -760.0 if dtype == jnp.float64 else -120.0
+def knob(value: ArrayLike, like: Array, name: str) -> Array:
+    """A parameter of a loss as a scalar of the dtype of `like`.
+
+    Raises:
+      ValueError: it is not a scalar.
+    """
+    scalar = jnp.asarray(value, like.dtype)
+    if scalar.ndim:
+        raise ValueError(f"{name} must be a number, got shape {scalar.shape}: use jax.vmap for several of them")
+    return scalar
+
+
+class _Format(NamedTuple):
+    """What the exponential needs to know of a floating-point format."""
+
+    integer: jnp.dtype
+    fraction_bits: int
+    bias: int
+    terms: int  # the first Taylor term left out is below a quarter unit for |r| <= log(2) / 2
+    log2_high: float  # log(2) in two parts; k log2_high is exact for every exponent k
+    log2_low: float
+    cutoff: float  # exp(cutoff) is just above the smallest normal number
+    headroom: float
+
+
+_FLOAT32 = _Format(jnp.int32, 23, 127, 7, 0.693359375, -2.1219444005469058e-4, -87.3, 24.0)
+_FLOAT64 = _Format(jnp.int64, 52, 1023, 13, 0.693145751953125, 1.4286068203094172e-6, -708.3, 256.0)
+
+
+def _format(dtype: jnp.dtype) -> _Format:
+    return _FLOAT64 if dtype == jnp.float64 else _FLOAT32
 
 
 def headroom(dtype: jnp.dtype) -> float:
@@ -36,41 +71,126 @@ def headroom(dtype: jnp.dtype) -> float:
 
     In float32 without it, a margin of 80 leaves terms down to e^-7 of the largest one before they are flushed to 0.
     """
-    return 256.0 if dtype == jnp.float64 else 32.0
+    return _format(dtype).headroom
 
 
 @jax.custom_jvp
-def exponential_from(z: Rows, shift: Rows, floor: Rows, excluded: Mask) -> Rows:
-    """exp(z - shift) with the rounding error of the difference put back; exp(floor) where excluded.
+def exponential_from(z: Rows, shift: Rows, rest: Rows) -> Rows:
+    """exp(z - shift), to about one unit in the last place.
 
-    At z = -40, shift = 37.7 that error alone is worth 32 units in the last place of the exponential. `shift` and
-    `floor` are row quantities. The exponent is `floor` wherever it would be smaller, NaN or excluded, so that nothing
-    but finite numbers comes out; `floor` is the vanishing exponent, or 0 in rows that are to be made NaN later.
+    The library exponential sees the rounded difference: at z = -40, shift = 37.7 that alone costs 32 units. Here the
+    rounding error of the difference is added to the reduced argument r = z - shift - k log 2 (Cody and Waite), and the
+    result is 2^k exp(r) by the Taylor series. `shift` and `rest` are row quantities, constant under differentiation.
+    Where z - shift is below the range of the format or NaN the result is `rest`, so that nothing but finite numbers
+    goes on from here.
     """
-    exponent, error = subtract_exactly(z, shift)
-    kept = (exponent > floor) & ~excluded
-    power = jnp.exp(jnp.where(kept, exponent, floor))
-    return power * (1 + jnp.where(kept, error, 0))
+    f = _format(z.dtype)
+    difference, error = subtract_exactly(z, shift)
+    # Adding 1.5 * 2^fraction_bits rounds to an integer and leaves it in the low bits, there for the taking.
+    magic = 1.5 * 2.0**f.fraction_bits
+    magic_bits = int(np.asarray(magic, z.dtype).view(f.integer))
+    exponent = lax.bitcast_convert_type(difference * (1 / math.log(2)) + magic, f.integer) - magic_bits
+    k = exponent.astype(jnp.int32).astype(z.dtype)
+    r = (difference - k * f.log2_high) + (error - k * f.log2_low)
+    series = jnp.full_like(r, 1 / math.factorial(f.terms))
+    for n in range(f.terms - 1, 1, -1):
+        series = 1 / math.factorial(n) + series * r
+    expm1 = r + (r * r) * series
+    scale = lax.bitcast_convert_type((exponent + f.bias) << f.fraction_bits, z.dtype)
+    return jnp.where(difference > f.cutoff, scale + scale * expm1, rest)
 
 
 @exponential_from.defjvp
 def _exponential_from_jvp(primals, tangents):
     power = exponential_from(*primals)
-    return power, power * (tangents[0] - tangents[1])
+    return power, power * tangents[0]
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def sum_exponentials_from(axis: int, z: Rows, shift: Rows, floor: Rows, excluded: Mask) -> Rows:
-    """The sum of `exponential_from` along the class axis, whose length becomes 1."""
-    return jnp.sum(exponential_from(z, shift, floor, excluded), axis, keepdims=True)
+@jax.custom_jvp
+def sum_exponentials_from(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+    """The sum of exp(z - shift) over the classes other than the label, and `rest` for that; the class axis is kept."""
+    return jnp.sum(labels.place(exponential_from(z, shift, rest), rest), labels.axis, keepdims=True)
 
 
 @sum_exponentials_from.defjvp
-def _sum_exponentials_from_jvp(axis, primals, tangents):
-    # One array of the size of the logits is kept for the reverse pass, and the shift costs no sum of its own.
-    powers = exponential_from(*primals)
-    total = jnp.sum(powers, axis, keepdims=True)
-    return total, jnp.sum(powers * tangents[0], axis, keepdims=True) - total * tangents[1]
+def _sum_exponentials_from_jvp(primals, tangents):
+    # One array of the size of the logits is kept for the reverse pass.
+    z, shift, rest, labels = primals
+    powers = labels.place(exponential_from(z, shift, rest), rest)
+    return jnp.sum(powers, labels.axis, keepdims=True), jnp.sum(powers * tangents[0], labels.axis, keepdims=True)
+
+
+# tanh(x) / x in powers of x^2
+_TANH = (1, -1 / 3, 2 / 15, -17 / 315, 62 / 2835, -1382 / 155925, 21844 / 6081075, -929569 / 638512875)
+
+
+def exponential_minus_one(power: Rows, exponent: Rows) -> Rows:
+    """exp(t) - 1 for t <= 0, given exp(t): near 0 as (exp(t) + 1) tanh(t / 2), to about two units in the last place.
+
+    Several times cheaper than expm1, and it needs no constants of its own for exp(t).
+    """
+    near = exponent > -0.25
+    half = jnp.where(near, exponent, 0) / 2
+    terms = _TANH if power.dtype == jnp.float64 else _TANH[:4]  # enough for |t| < 1/4
+    series = jnp.full_like(half, terms[-1])
+    for term in terms[-2::-1]:
+        series = term + series * (half * half)
+    return jnp.where(near, (power + 1) * (half * series), power - 1)
+
+
+@jax.custom_jvp
+def log1p_odds(others: Rows, lead: Rows, label: Rows, gap: Rows) -> Rows:
+    """log(1 + T / B) for T = others and B = label = exp(lead), by two formulas that join at gap = 0.
+
+    `gap` is 0 where the label has the largest logit. Elsewhere it is the distance to the largest, T has a term that
+    is exactly 1, and log(1 + T / B) = gap + log(T + B). The derivative (dT - T dlead) / (T + B) has no cancellation.
+    """
+    behind = gap > 0
+    ratio = jnp.where(behind, (others - 1) + label, others / label)
+    return gap + jnp.log1p(ratio)
+
+
+@log1p_odds.defjvp
+def _log1p_odds_jvp(primals, tangents):
+    others, _, label, _ = primals
+    return log1p_odds(*primals), (tangents[0] - others * tangents[1]) / (others + label)
+
+
+@jax.custom_jvp
+def log_share(others: Rows, lead: Rows, label: Rows) -> Rows:
+    """log(T / (T + B)) for B = exp(lead), finite even for T = 0; its derivative is B / (T + B) (dT / T - dlead)."""
+    others = jnp.where(others > 0, others, jnp.finfo(others.dtype).tiny)
+    favoured = others <= label
+    ratio = jnp.where(favoured, others, label) / jnp.where(favoured, label, others)
+    return jnp.where(favoured, jnp.log(ratio), 0) - jnp.log1p(ratio)
+
+
+@log_share.defjvp
+def _log_share_jvp(primals, tangents):
+    others, _, label = primals
+    relative = tangents[0] / jnp.where(others > 0, others, 1)
+    return log_share(*primals), label / (others + label) * (relative - tangents[1])
+
+
+@jax.custom_jvp
+def power(base: Rows, log_base: Rows, exponent: Rows) -> Rows:
+    """base ** exponent for 0 <= base <= 1, 0 <= exponent, given log(base); dv = v (exponent dlog + log dexponent).
+
+    base^n exp((exponent - n) log base) with n the nearest of 0, 1, 2: no digit is lost to the logarithm at these three,
+    where exp(exponent log base) alone would lose as many as log(base) has before the point.
+    """
+    whole = jnp.clip(jnp.round(exponent), 0, 2)
+    start = jnp.where(whole == 0, 1, jnp.where(whole == 1, base, base * base))
+    lost = start < jnp.finfo(start.dtype).tiny
+    start, whole = jnp.where(lost, 1, start), jnp.where(lost, 0, whole)
+    return start * jnp.exp((exponent - whole) * jnp.maximum(log_base, -_LARGE))
+
+
+@power.defjvp
+def _power_jvp(primals, tangents):
+    value = power(*primals)
+    slope = value * primals[2] * tangents[1] + value * jnp.maximum(primals[1], -_LARGE) * tangents[2]
+    return value, slope
 
 
 @jax.custom_jvp
@@ -85,16 +205,34 @@ def _replace_value_jvp(primals, tangents):
     return replace_value(*primals), tangents[0]
 
 
+@jax.custom_jvp
+def decay(surprise: Rows, right: Rows) -> Rows:
+    """p = exp(-c), given its exact value; dp = -p dc."""
+    del surprise
+    return right
+
+
+@decay.defjvp
+def _decay_jvp(primals, tangents):
+    right = decay(*primals)
+    return right, -right * tangents[0]
+
+
+@jax.custom_jvp
+def rise(surprise: Rows, wrong: Rows, right: Rows) -> Rows:
+    """u = 1 - exp(-c), given its exact value; du = p dc."""
+    del surprise, right
+    return wrong
+
+
+@rise.defjvp
+def _rise_jvp(primals, tangents):
+    return rise(*primals), decay(primals[0], primals[2]) * tangents[0]
+
+
 def replace_bad(x: Array, bad: Mask, instead: Array | float = 0.0) -> Array:
     """A harmless number where bad, `x` elsewhere; the derivative is 1 everywhere, for `poison` to make NaN."""
     return replace_value(x, jnp.where(bad, instead, x))
-
-
-def _scale_where(where: Mask, tangent: Array, *factors: float) -> Array:
-    """Multiplies by one factor after the other where asked; written so that no compiler joins the factors."""
-    for factor in factors:
-        tangent = jnp.where(where, tangent * factor, tangent)
-    return tangent
 
 
 @jax.custom_jvp
@@ -110,10 +248,12 @@ def poison(x: Rows, bad: Mask) -> Rows:
 
 @poison.defjvp
 def _poison_jvp(primals, tangents):
-    huge = float(jnp.finfo(tangents[0].dtype).max)
-    # Two steps reach infinity from the smallest normal number; inf * 0 is NaN, 0 * 0 is 0. The transpose goes through
-    # the factors from the other end.
-    return poison(*primals), _scale_where(primals[1], tangents[0], huge, huge, 0.0, huge, huge)
+    x, bad = primals
+    info = jnp.finfo(x.dtype)
+    small, large, none = (jnp.where(bad, jnp.asarray(c, x.dtype), 1) for c in (info.tiny, info.max, 0))
+    # Two factors reach infinity even from the smallest normal number; inf * 0 is NaN, 0 * 0 is 0. The transpose goes
+    # through the same factors from the other end. Dividing last keeps XLA from repeating all this for every class.
+    return poison(x, bad), tangents[0] / small * large * none * large / small
 
 
 @jax.custom_jvp
@@ -125,8 +265,8 @@ def logarithm(x: Rows) -> Rows:
 @logarithm.defjvp
 def _logarithm_jvp(primals, tangents):
     (x,), (tangent,) = primals, tangents
-    huge = float(jnp.finfo(x.dtype).max)
-    return logarithm(x), _scale_where(x == 0, tangent / jnp.where(x == 0, 1, x), huge, huge)
+    huge = jnp.where(x == 0, jnp.finfo(x.dtype).max, 1)
+    return logarithm(x), tangent / jnp.where(x == 0, 1, x) * huge * huge
 
 
 def count(where: Mask | None, shape: tuple[int, ...], axis: int, dtype: jnp.dtype) -> Array:

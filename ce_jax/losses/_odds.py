@@ -7,9 +7,8 @@ With z the logits of one row, y its label and a the class with the largest logit
 
 where p is the softmax of all classes and q that of the other classes alone. No two nearly equal numbers are
 subtracted: u keeps its full relative precision when the model is confidently right (T is tiny), and p_y when it is
-confidently wrong (B is tiny). Where another class leads, shift is the constant z_a. Where the label leads, shift is
-z_y less some headroom, so that no term of a tiny T is lost to underflow; it moves with z_y, so that B is a constant
-and autodiff sees only T. Either way the derivative by each logit is one product, without a cancellation.
+confidently wrong (B is tiny). Any constant shift will do. Where another class leads it is z_a; where the label leads it
+is z_a less some headroom, so that no term of a tiny T is lost to underflow.
 """
 
 from typing import NamedTuple
@@ -18,15 +17,19 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from ce_jax.losses._checks import check_classes
+from ce_jax.losses._checks import Labels, check_classes
 from ce_jax.losses._numerics import (
+    decay,
     exponential_from,
     headroom,
+    log1p_odds,
+    log_share,
     poison,
+    power,
     replace_bad,
+    rise,
     subtract_exactly,
     sum_exponentials_from,
-    vanishing_exponent,
 )
 
 Rows = Float[Array, "..."]
@@ -34,82 +37,81 @@ Mask = Bool[Array, "..."]
 
 
 class Odds(NamedTuple):
-    """What a loss needs to know of its rows; `logits` and `is_label` are full, everything else has one class.
+    """What a loss needs to know of its rows; `logits` are full, every other array has one class.
 
-    Rows with an invalid label or without a finite largest logit are `bad`. They hold harmless finite numbers here;
-    `finish` turns them into NaN at the end.
+    Rows with an invalid label or without a finite largest logit are `bad`. They hold harmless finite numbers here, as
+    if all logits were equal; `finish` and `mark` turn them into NaN.
     """
 
     logits: Rows
-    axis: int
-    is_label: Mask
+    labels: Labels
     bad: Mask
-    behind: Mask  # another class has a larger logit than the label
     peak: Rows  # the largest logit
+    gap: Rows  # the largest logit minus that of the label
     shift: Rows
-    floor: Rows  # the smallest exponent that is looked at; 0 where bad
-    lead: Rows  # z_y - shift
+    rest: Rows  # 0, and 1 in bad rows
+    lead: Rows  # the logit of the label minus shift
     label: Rows  # B
     others: Rows  # T
+    surprise: Rows  # -log p_y
+
+    @property
+    def axis(self) -> int:
+        """The class axis, counted from the front."""
+        return self.labels.axis
 
     def powers(self) -> Rows:
         """exp(z_j - shift) for the classes other than the label, 0 for the label."""
-        return exponential_from(self.logits, self.shift, self.floor, self.is_label)
+        return self.labels.place(exponential_from(self.logits, self.shift, self.rest), self.rest)
 
     def softmax_of_others(self) -> Rows:
         """q, 0 for the label and where there is no other class."""
         return self.powers() * jnp.where(self.others > 0, 1 / self.others, 0)
 
-    def ratio(self) -> tuple[Mask, Rows]:
-        """Whether the odds favour the label (T <= B), and the smaller of B and T over the larger."""
-        favoured = self.others <= self.label
-        smaller = jnp.where(favoured, self.others, self.label)
-        return favoured, smaller / jnp.where(favoured, self.label, self.others)
-
     def right(self) -> Rows:
         """p_y, the probability of the label."""
-        favoured, ratio = self.ratio()
-        return jnp.where(favoured, 1, ratio) / (1 + ratio)
+        return decay(self.surprise, self.label / (self.others + self.label))
 
     def wrong(self) -> Rows:
         """u = 1 - p_y."""
-        favoured, ratio = self.ratio()
-        return jnp.where(favoured, ratio, 1) / (1 + ratio)
+        total = self.others + self.label
+        return rise(self.surprise, self.others / total, self.label / total)
 
-    def log_total(self) -> Rows:
-        """log sum_k exp(z_k - peak); B or the largest term of T is the peak's."""
-        ratio = self.others / jnp.where(self.behind, 1, self.label)  # where unused, it must not overflow
-        return jnp.log1p(jnp.where(self.behind, (self.others - 1) + self.label, ratio))
+    def log_wrong(self) -> Rows:
+        """log u, finite even where u is 0."""
+        return log_share(self.others, self.lead, self.label)
 
-    def surprise(self) -> Rows:
-        """-log p_y."""
-        return jnp.where(self.behind, -self.lead, 0) + self.log_total()
+    def power_of_right(self, exponent: Rows) -> Rows:
+        """p_y ** exponent."""
+        return power(self.right(), -self.surprise, exponent)
+
+    def power_of_wrong(self, exponent: Rows) -> Rows:
+        """u ** exponent."""
+        return power(self.wrong(), self.log_wrong(), exponent)
 
     def finish(self, rows: Rows) -> Rows:
-        """Turns bad rows into NaN and drops the class axis."""
+        """Turns bad rows of a loss into NaN and drops the class axis."""
         return jnp.squeeze(poison(rows, self.bad), self.axis)
 
-    def finish_grad(self, for_label: Rows, for_others: Rows) -> Rows:
-        """Joins the two kinds of entries of a gradient; bad rows become NaN."""
-        return jnp.where(self.bad, jnp.nan, jnp.where(self.is_label, for_label, for_others))
+    def mark(self, rows: Rows) -> Rows:
+        """Turns bad rows of a hand-written gradient into NaN."""
+        return jnp.where(self.bad, jnp.nan, rows)
 
 
 def odds(logits: ArrayLike, labels: ArrayLike, axis: int, where: ArrayLike | None) -> Odds:
     """Checks the arguments of a loss and computes the odds of every row."""
-    z, axis, is_label, label_logit, label_ok = check_classes(logits, labels, axis, where)
-    peak = lax.stop_gradient(jnp.max(z, axis, keepdims=True))
+    z, place, label_logit, label_ok = check_classes(logits, labels, axis, where)
+    peak = lax.stop_gradient(jnp.max(z, place.axis, keepdims=True))
     bad = ~(label_ok & jnp.isfinite(peak))
-    peak, label_logit = jnp.where(bad, 0, peak), jnp.where(bad, 0, label_logit)
-    behind = label_logit < peak
-    peak = jnp.where(behind, peak, label_logit)
-    shift = jnp.where(behind, peak, label_logit - headroom(z.dtype))
-    lead, error = subtract_exactly(lax.stop_gradient(label_logit), lax.stop_gradient(shift))
-    error = jnp.where(jnp.isfinite(lead), error, 0)
-    lead = jnp.where(behind, label_logit - peak, lead)
-    shift = jnp.where(bad, jnp.inf, shift)
-    floor = jnp.where(bad, 0, jnp.asarray(vanishing_exponent(z.dtype), z.dtype))
-    others = sum_exponentials_from(axis, z, shift, floor, is_label)
-    return Odds(z, axis, is_label, bad, behind, peak, shift, floor, lead, jnp.exp(lead) * (1 + error), others)
+    gap = jnp.where(bad, 0, peak - label_logit)
+    shift = jnp.where(gap > 0, peak, peak - headroom(z.dtype))
+    lead, error = subtract_exactly(label_logit, shift)
+    error = lax.stop_gradient(jnp.where(jnp.isfinite(lead), error, 0))
+    lead = jnp.where(bad, 0, lead)
+    label = jnp.exp(lead) * (1 + error)
+    shift, rest = jnp.where(bad, jnp.nan, shift), bad.astype(z.dtype)
+    others = sum_exponentials_from(z, shift, rest, place)
+    return Odds(z, place, bad, peak, gap, shift, rest, lead, label, others, log1p_odds(others, lead, label, gap))
 
 
 def log_odds(
@@ -136,15 +138,13 @@ def log_odds(
     >>> log_odds(jnp.array([3.0, 0.0, 0.0]), jnp.array(0))  # 3 - log 2
     Array(2.3068528, dtype=float32)
     """
-    z, axis, is_label, label_logit, label_ok = check_classes(logits, labels, axis, where)
-    competitors = lax.stop_gradient(jnp.where(is_label, -jnp.inf, z))
-    peak = jnp.max(competitors, axis, keepdims=True)
-    bad = ~(label_ok & (peak < jnp.inf) & (label_logit < jnp.inf)) | ((peak == -jnp.inf) & (label_logit == -jnp.inf))
+    z, place, label_logit, label_ok = check_classes(logits, labels, axis, where)
+    peak = jnp.max(place.place(lax.stop_gradient(z), -jnp.inf), place.axis, keepdims=True)
     alone = peak == -jnp.inf
-    shift = jnp.where(bad, jnp.inf, jnp.where(alone, 0, peak))
-    floor = jnp.where(bad, 0, jnp.asarray(vanishing_exponent(z.dtype), z.dtype))
-    total = sum_exponentials_from(axis, z, shift, floor, is_label)
+    bad = ~(label_ok & (peak < jnp.inf) & (label_logit < jnp.inf)) | (alone & (label_logit == -jnp.inf))
+    rest = (bad | alone).astype(z.dtype)
+    others = sum_exponentials_from(z, jnp.where(bad | alone, jnp.nan, peak), rest, place)
     lead, error = subtract_exactly(replace_bad(label_logit, bad), jnp.where(bad | alone, 0, peak))
     error = lax.stop_gradient(jnp.where(jnp.isfinite(lead), error, 0))
-    known = lead + (error - jnp.log(jnp.where(alone, 1, total)))
-    return jnp.squeeze(poison(jnp.where(alone & ~bad, jnp.inf, known), bad), axis)
+    known = lead + (error - jnp.log(others))
+    return jnp.squeeze(poison(jnp.where(alone & ~bad, jnp.inf, known), bad), place.axis)

@@ -8,9 +8,26 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ce_jax.losses._cross_entropy import cross_entropy, cross_entropy_grad
+from ce_jax.losses._families import lq_loss, lq_loss_grad, power_loss, power_loss_grad
+from ce_jax.losses._logit_losses import (
+    squentropy,
+    squentropy_grad,
+    stablemax_cross_entropy,
+    stablemax_cross_entropy_grad,
+    z_loss,
+    z_loss_grad,
+)
 from ce_jax.losses._numerics import poison
 from ce_jax.losses._squared_errors import ssr_on_logits, ssr_on_logits_grad, true_class_ssr, true_class_ssr_grad
 from ce_jax.losses._ssr import ssr, ssr_grad
+from ce_jax.losses._variants import (
+    focal_loss,
+    focal_loss_grad,
+    mean_absolute_error,
+    mean_absolute_error_grad,
+    poly1_loss,
+    poly1_loss_grad,
+)
 
 
 class Loss(NamedTuple):
@@ -31,10 +48,10 @@ def with_manual_grad(value: Callable[..., Array], grad: Callable[..., Array]) ->
     """Returns `value` with `grad` as its derivative with respect to the logits.
 
     The rule is a `jax.custom_jvp`: forward and reverse mode, `jax.hessian` (which then differentiates `grad`) and
-    `jax.vmap` all work. Options such as a traced beta keep the derivative that autodiff gives them.
+    `jax.vmap` all work. Targets, and options such as a traced beta, keep the derivative that autodiff gives them.
 
     Args:
-      value: (logits, labels, *, axis=-1, **options) -> one value per row.
+      value: (logits, labels or targets, *, axis=-1, **options) -> one value per row.
       grad: same arguments -> the gradient of `value` with respect to the logits.
 
     Returns:
@@ -46,25 +63,27 @@ def with_manual_grad(value: Callable[..., Array], grad: Callable[..., Array]) ->
     Array([2., 6.], dtype=float32)
     """
 
-    def manual(logits, labels, *, axis: int = -1, **options):
+    def manual(logits, *targets, axis: int = -1, **options):
         static = {"axis": axis} | {k: v for k, v in options.items() if not _is_array(v)}
         traced = {k: v for k, v in options.items() if _is_array(v)}
 
         @jax.custom_jvp
-        def ruled(logits, labels, traced):
-            return value(logits, labels, **static, **traced)
+        def ruled(logits, targets, traced):
+            return value(logits, *targets, **static, **traced)
 
+        @ruled.defjvp
         def rule(primals, tangents):
-            (logits, labels, traced), (logits_dot, _, traced_dot) = primals, tangents
-            out, moved = jax.jvp(lambda t: value(logits, labels, **static, **t), (traced,), (traced_dot,))
+            logits, targets, traced = primals
+            rest = (targets, traced)
+            out, moved = jax.jvp(lambda t, o: value(logits, *t, **static, **o), rest, tangents[1:])
             bad = jnp.isnan(out)
-            slope = jnp.where(jnp.expand_dims(bad, axis), 1, grad(logits, labels, **static, **traced))
-            tangent = jnp.sum(slope * logits_dot.astype(slope.dtype), axis)
-            _, tangent = jax.jvp(lambda x: poison(x, bad), (out,), (tangent.astype(out.dtype),))
+            # Rows that are NaN get a slope other than 0, which `poison` makes NaN unless their cotangent is 0.
+            slope = jnp.where(jnp.expand_dims(bad, axis), 1, grad(logits, *targets, **static, **traced))
+            tangent = jnp.sum(slope * tangents[0].astype(slope.dtype), axis).astype(out.dtype)
+            _, tangent = jax.jvp(lambda x: poison(x, bad), (out,), (tangent,))
             return out, tangent + moved
 
-        ruled.defjvp(rule)
-        return ruled(logits, labels, traced)
+        return ruled(logits, targets, traced)
 
     return manual
 
@@ -82,4 +101,12 @@ LOSSES: dict[str, Loss] = _losses(
     (ssr, ssr_grad),
     (true_class_ssr, true_class_ssr_grad),
     (ssr_on_logits, ssr_on_logits_grad),
+    (power_loss, power_loss_grad),
+    (lq_loss, lq_loss_grad),
+    (focal_loss, focal_loss_grad),
+    (poly1_loss, poly1_loss_grad),
+    (squentropy, squentropy_grad),
+    (mean_absolute_error, mean_absolute_error_grad),
+    (z_loss, z_loss_grad),
+    (stablemax_cross_entropy, stablemax_cross_entropy_grad),
 )

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from ce_jax.losses._checks import check_classes, check_probs
-from ce_jax.losses._numerics import poison, replace_bad
+from ce_jax.losses._checks import Labels, check_classes
+from ce_jax.losses._numerics import knob, poison, replace_bad
 from ce_jax.losses._odds import odds
 
 Rows = Float[Array, "..."]
@@ -16,26 +16,35 @@ Mask = Bool[Array, "..."]
 class LogitResiduals(NamedTuple):
     """Residuals of logits, 0 where a class is left out."""
 
-    residual: Rows  # z_y - target at the label, z_j elsewhere
-    is_label: Mask
-    visible: Mask  # neither hidden nor -inf
+    at_label: Rows  # z_y - target
+    elsewhere: Rows  # z_j, 0 at the label
+    labels: Labels
+    wrong_classes: Rows  # how many classes `elsewhere` has, at least 1
     bad: Mask
     impossible: Mask  # the label has the logit -inf
-    axis: int
+
+    def finish(self, rows: Rows) -> Rows:
+        """Turns rows of a loss into +inf or NaN where they must be, and drops the class axis."""
+        return jnp.squeeze(poison(jnp.where(self.impossible, jnp.inf, rows), self.bad), self.labels.axis)
+
+    def finish_grad(self, at_label: Rows, elsewhere: Rows) -> Rows:
+        """Joins the entries of a gradient; the row is 0 where the loss is +inf and NaN where it is NaN."""
+        grad = jnp.where(self.impossible, 0, self.labels.place(elsewhere, at_label))
+        return jnp.where(self.bad, jnp.nan, grad)
 
 
 def residuals_on_logits(
     logits: ArrayLike, labels: ArrayLike, target: ArrayLike, axis: int, where: ArrayLike | None
 ) -> LogitResiduals:
     """Checks the arguments of a squared error of the logits and computes its residuals."""
-    c = check_classes(logits, labels, axis, where)
-    peak = jnp.max(c.logits, c.axis, keepdims=True)
-    bad = ~(c.label_ok & (peak < jnp.inf))
-    visible = c.logits > -jnp.inf
-    z = jnp.where(visible | bad, c.logits, 0)
-    desired = jnp.where(c.is_label, jnp.asarray(target, z.dtype), 0)
-    residual = jnp.where(visible | bad, replace_bad(z - desired, bad, 1.0), 0)
-    return LogitResiduals(residual, c.is_label, visible, bad, ~bad & (c.label_logit == -jnp.inf), c.axis)
+    z, place, at_label, label_ok = check_classes(logits, labels, axis, where)
+    bad = ~(label_ok & (jnp.max(z, place.axis, keepdims=True) < jnp.inf))
+    impossible = ~bad & (at_label == -jnp.inf)
+    present = (z > -jnp.inf) | bad
+    elsewhere = jnp.where(present, place.place(replace_bad(z, bad, 1.0), 0), 0)
+    at_label = jnp.where(impossible, 0, at_label) - knob(target, z, "target")
+    wrong_classes = jnp.maximum(jnp.sum(present, place.axis, keepdims=True, dtype=z.dtype) - 1, 1)
+    return LogitResiduals(replace_bad(at_label, bad, 1.0), elsewhere, place, wrong_classes, bad, impossible)
 
 
 def true_class_ssr(
@@ -79,8 +88,8 @@ def true_class_ssr_grad(
     Array([-0.25,  0.25], dtype=float32)
     """
     o = odds(logits, labels, axis, where)
-    slope = 2 * o.wrong() ** 2 * o.right()
-    return o.finish_grad(-slope, slope * o.softmax_of_others())
+    slope = o.mark(2 * o.wrong() ** 2 * o.right())
+    return o.labels.place(slope * o.softmax_of_others(), -slope)
 
 
 def ssr_on_logits(
@@ -118,9 +127,8 @@ def ssr_on_logits(
     Source: Hui and Belkin, Evaluation of Neural Architectures Trained with Square Loss vs Cross-Entropy (2021).
     """
     r = residuals_on_logits(logits, labels, target, axis, where)
-    squares = jnp.where(r.is_label, jnp.asarray(scale, r.residual.dtype), 1) * r.residual**2
-    total = jnp.sum(squares, r.axis, keepdims=True)
-    return jnp.squeeze(poison(jnp.where(r.impossible, jnp.inf, total), r.bad), r.axis)
+    rest = jnp.sum(r.elsewhere**2, r.labels.axis, keepdims=True)
+    return r.finish(knob(scale, rest, "scale") * r.at_label**2 + rest)
 
 
 def ssr_on_logits_grad(
@@ -140,8 +148,7 @@ def ssr_on_logits_grad(
     Array([-1.,  1.], dtype=float32)
     """
     r = residuals_on_logits(logits, labels, target, axis, where)
-    grad = 2 * jnp.where(r.is_label, jnp.asarray(scale, r.residual.dtype), 1) * r.residual
-    return jnp.where(r.bad, jnp.nan, jnp.where(r.impossible, 0, grad))
+    return r.finish_grad(2 * knob(scale, r.at_label, "scale") * r.at_label, 2 * r.elsewhere)
 
 
 def ssr_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
@@ -161,8 +168,8 @@ def ssr_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Fl
     >>> ssr_from_probs(jnp.array([0.5, 0.25, 0.25]), jnp.array(0))
     Array(0.375, dtype=float32)
     """
-    residual, bad, _, axis = _probability_residuals(probs, labels, axis)
-    return jnp.squeeze(poison(jnp.sum(residual**2, axis, keepdims=True), bad), axis)
+    residual, _, bad, place = _probability_residuals(probs, labels, axis)
+    return jnp.squeeze(poison(jnp.sum(residual**2, place.axis, keepdims=True), bad), place.axis)
 
 
 def ssr_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
@@ -173,7 +180,7 @@ def ssr_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) 
     >>> ssr_from_probs_grad(jnp.array([0.5, 0.25, 0.25]), jnp.array(0))
     Array([-1. ,  0.5,  0.5], dtype=float32)
     """
-    residual, bad, _, _ = _probability_residuals(probs, labels, axis)
+    residual, _, bad, _ = _probability_residuals(probs, labels, axis)
     return jnp.where(bad, jnp.nan, 2 * residual)
 
 
@@ -194,8 +201,8 @@ def true_class_ssr_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int 
     >>> true_class_ssr_from_probs(jnp.array([0.5, 0.25, 0.25]), jnp.array(0))
     Array(0.25, dtype=float32)
     """
-    residual, bad, is_label, axis = _probability_residuals(probs, labels, axis)
-    return jnp.squeeze(poison(jnp.sum(jnp.where(is_label, residual, 0) ** 2, axis, keepdims=True), bad), axis)
+    _, at_label, bad, place = _probability_residuals(probs, labels, axis)
+    return jnp.squeeze(poison(at_label**2, bad), place.axis)
 
 
 def true_class_ssr_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
@@ -206,12 +213,12 @@ def true_class_ssr_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis:
     >>> true_class_ssr_from_probs_grad(jnp.array([0.5, 0.25, 0.25]), jnp.array(0))
     Array([-1.,  0.,  0.], dtype=float32)
     """
-    residual, bad, is_label, _ = _probability_residuals(probs, labels, axis)
-    return jnp.where(bad, jnp.nan, 2 * jnp.where(is_label, residual, 0))
+    residual, at_label, bad, place = _probability_residuals(probs, labels, axis)
+    return jnp.where(bad, jnp.nan, place.place(jnp.zeros_like(residual), 2 * at_label))
 
 
-def _probability_residuals(probs: ArrayLike, labels: ArrayLike, axis: int) -> tuple[Rows, Mask, Mask, int]:
-    c = check_probs(probs, labels, axis)
-    bad = ~(c.label_ok & jnp.isfinite(jnp.sum(c.logits, c.axis, keepdims=True)))
-    residual = c.logits - c.is_label.astype(c.logits.dtype)
-    return replace_bad(residual, bad, 1.0), bad, c.is_label, c.axis
+def _probability_residuals(probs: ArrayLike, labels: ArrayLike, axis: int) -> tuple[Rows, Rows, Mask, Labels]:
+    p, place, at_label, label_ok = check_classes(probs, labels, axis, None, name="probs")
+    bad = ~(label_ok & jnp.isfinite(jnp.sum(p, place.axis, keepdims=True)))
+    residual = replace_bad(place.place(p, at_label - 1), bad, 1.0)
+    return residual, replace_bad(at_label - 1, bad, 1.0), bad, place

@@ -12,68 +12,51 @@ such: q_j - S = r_j - sum_k q_k r_k for every constant c. Where another class le
 r_j = expm1(z_j - z_a) / T, exact at ties and near them; where the label leads, p_y outweighs the difference and c = 0.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._numerics import exponential_from, poison, replace_value
+from ce_jax.losses._numerics import exponential_minus_one, poison, replace_value
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._softmax import soft_targets, softmax_along, softmax_with_peak
 
 Rows = Float[Array, "..."]
-Mask = Bool[Array, "..."]
 
 
 class Others(NamedTuple):
     """The classes other than the label, among themselves."""
 
-    q: Rows  # their softmax; 0 at the label
-    residual: Rows  # r_j
-    mean: Rows  # sum_k q_k r_k
+    powers: Rows  # T q_j; 0 at the label
+    total: Rows  # T
+    residual: Rows  # T r_j
+    mean: Rows  # T sum_k q_k r_k
     squares: Rows  # S
 
 
-def _exponential_minus(powers: Rows, exponent: Rows, one: Rows) -> Rows:
-    """exp(t) - one for one = 0 or 1; as expm1 by its Taylor series where t is near 0 and one = 1."""
-    terms = 13 if powers.dtype == jnp.float64 else 7  # the first one left out is below half a unit at t = -0.3
-    series = jnp.ones_like(exponent)
-    for n in range(terms, 1, -1):
-        series = 1 + series * exponent / n
-    near = (exponent > -0.3) & (one == 1)
-    return jnp.where(near, exponent * series, powers - one)
+def others_of(o: Odds) -> Others:
+    """Computes q and its differences for the rows of `o`."""
+    powers, behind = o.powers(), o.gap > 0
+    total = jnp.where(o.others > 0, o.others, 1)
+    residual = jnp.where(behind, exponential_minus_one(powers, o.logits - o.shift), powers)
+    mean = jnp.sum(powers * residual, o.axis, keepdims=True) / total
+    return Others(powers, total, residual, mean, (jnp.where(behind, 1, 0) + mean) / total)
 
 
-def _others(axis: int, z: Rows, shift: Rows, floor: Rows, is_label: Mask, behind: Mask) -> Others:
-    powers = exponential_from(z, shift, floor, is_label)
-    total = jnp.sum(powers, axis, keepdims=True)
-    scale = jnp.where(total > 0, 1 / total, 0)
-    one = behind.astype(z.dtype)
-    exponent = jnp.where((z - shift > floor) & ~is_label, z - shift, floor)
-    q = powers * scale
-    residual = _exponential_minus(powers, exponent, one) * scale
-    mean = jnp.sum(q * residual, axis, keepdims=True)
-    return Others(q, residual, mean, one * scale + mean)
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def sum_of_squares(axis: int, z: Rows, shift: Rows, floor: Rows, is_label: Mask, behind: Mask) -> Rows:
+@jax.custom_jvp
+def sum_of_squares(o: Odds) -> Rows:
     """S = sum_j q_j^2, whose derivative is 2 sum_j q_j (r_j - sum_k q_k r_k) dz_j: see the top of this page."""
-    return _others(axis, z, shift, floor, is_label, behind).squares
+    return others_of(o).squares
 
 
 @sum_of_squares.defjvp
-def _sum_of_squares_jvp(axis, primals, tangents):
-    others = _others(axis, *primals)
-    slope = 2 * others.q * (others.residual - others.mean)
-    return others.squares, jnp.sum(slope * tangents[0], axis, keepdims=True)
-
-
-def _others_of(o: Odds) -> Others:
-    return _others(o.axis, o.logits, o.shift, o.floor, o.is_label, o.behind)
+def _sum_of_squares_jvp(primals, tangents):
+    (o,), others = primals, others_of(*primals)
+    # Not divided by T twice at the end: XLA would join the divisors, and T^2 underflows long before T does.
+    slope = 2 * others.powers * ((others.residual - others.mean) * (1 / others.total))
+    return others.squares, jnp.sum(slope * tangents[0].logits, o.axis, keepdims=True) / others.total
 
 
 def ssr(logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> Float[Array, "..."]:
@@ -103,7 +86,7 @@ def ssr(logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLik
     Source: Brier, Verification of Forecasts Expressed in Terms of Probability (1950).
     """
     o = odds(logits, labels, axis, where)
-    squares = sum_of_squares(o.axis, o.logits, o.shift, o.floor, o.is_label, o.behind)
+    squares = sum_of_squares(o)
     return o.finish(o.wrong() ** 2 * (1 + squares))
 
 
@@ -122,10 +105,12 @@ def ssr_grad(
     ['-8.2446e-09', '8.2446e-09']
     """
     o = odds(logits, labels, axis, where)
-    others = _others_of(o)
-    right, size = o.right(), 2 * o.wrong() ** 2
-    pull = (1 + others.squares) * right
-    return o.finish_grad(-size * pull, size * others.q * ((others.residual - others.mean) + pull))
+    others = others_of(o)
+    size = o.mark(2 * o.wrong() ** 2)
+    pull = (1 + others.squares) * o.right()
+    pulled = (others.residual - others.mean) * (1 / others.total) + pull
+    for_others = size / others.total * others.powers * pulled
+    return o.labels.place(for_others, -size * pull)
 
 
 def ssr_with_targets(

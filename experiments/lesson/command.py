@@ -22,7 +22,7 @@ def lesson_command(overrides: Sequence[str], out: Path, open_page: bool, console
 
     Args:
       overrides: `start=NAME`, where section 5 begins, and `network=FILE`, the network of sections 1 to 4.
-      out: folder of the page and its figures.
+      out: folder of the page.
       open_page: show the page in the browser.
       console: where the lesson is printed.
 

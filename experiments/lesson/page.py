@@ -1,14 +1,18 @@
 """lesson.html: the record's numbers, tables and figures in one file that needs nothing else."""
 
 import inspect
+import io
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from ce_jax.models import STARTS
-from experiments import report
+from experiments import plots, report
 from experiments.lesson import (
     contrast,
     derivatives,
@@ -21,6 +25,7 @@ from experiments.lesson import (
     training_figures,
 )
 from experiments.lesson.record import Lesson
+from experiments.store import write_bytes
 
 TEMPLATES = Path(report.__file__).parent / "templates"
 
@@ -88,7 +93,7 @@ def drawings(lesson: Lesson) -> list[report.Drawing]:
             "trained on. The axis of steps is logarithmic.",
         ),
         "surfaces": (
-            training_figures.surface_pictures(lesson.surfaces),
+            training_figures.surface_pictures(lesson.surfaces, lesson.workflow.start),
             "Above, the loss of every pair of weights (dark is high) and two runs of gradient descent on it; the "
             "numbers are steps. Below, how steep the surface is there (logarithmic, the same scale on both sides).",
         ),
@@ -105,7 +110,7 @@ def drawings(lesson: Lesson) -> list[report.Drawing]:
 
 
 def write_page(lesson: Lesson, out: Path) -> Path:
-    """Write `out/lesson.html`, and its figures one by one into `out/figures`; return the page's path."""
+    """Write `out/lesson.html`, one file with everything in it; return its path."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -113,7 +118,6 @@ def write_page(lesson: Lesson, out: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made = drawings(lesson)
     context: dict[str, Any] = {
         "title": "Cross-entropy, step by step",
         "lesson": lesson,
@@ -124,11 +128,29 @@ def write_page(lesson: Lesson, out: Path) -> Path:
         "settings": {
             module.__name__.rpartition(".")[2]: module for module in (contrast, derivatives, escape, surfaces, training)
         },
-        "drawings": {drawing.name: report._embed(drawing, out) for drawing in made},
+        "drawings": {
+            drawing.name: {"svg": _inline(drawing), "caption": drawing.caption} for drawing in drawings(lesson)
+        },
         "activation_words": ACTIVATION_WORDS[lesson.network.activation],
         "starts": STARTS,
         "start_words": START_WORDS[lesson.workflow.start],
         "loop_source": inspect.getsource(training.training_loop),
         "sweep_source": inspect.getsource(training.many_runs),
     }
-    return report._write(out / "lesson.html", environment.get_template("lesson.html.j2").render(**context))
+    page = out / "lesson.html"
+    write_bytes(page, environment.get_template("lesson.html.j2").render(**context).encode())
+    return page
+
+
+def _inline(drawing: report.Drawing) -> Markup:
+    """A figure as SVG, its ids made unique because several figures share the page.
+
+    `plots.save` would write a file and a bitmap of each, which takes as long again as drawing them.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context(plots._SETTINGS | {"svg.hashsalt": drawing.name}):
+        drawing.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{drawing.name}-", svg)
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="caption-{drawing.name}"', 1))

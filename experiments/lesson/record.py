@@ -34,15 +34,14 @@ def compute(network: Network | None = None, start: str = "he") -> Lesson:
     """Compute the whole lesson, most of the time in compilation.
 
     Args:
-      network: the network of sections 1 to 4, from `load_network`; without one, the textbook's. Section 5 trains
-        hidden layers of the same sizes on iris.
+      network: the network of sections 1 to 4, from `load_network`; without one, the textbook's.
       start: one of `ce_jax.models.STARTS`, where section 5 begins.
     """
     network = network or load_network()
     # What takes longest is compiled on one core while the rest is worked out on another.
     with _quick_compilation(), ThreadPoolExecutor(2) as pool:
-        sweeps = begin_sweeps(pool, network.hidden, network.activation, start)
-        landscape = pool.submit(surfaces, start, LOSS_PAIR)
+        sweeps = begin_sweeps(pool, start)
+        landscape = pool.submit(surfaces, sweeps.params, LOSS_PAIR)
         example = worked_example(network)
         return Lesson(
             network,

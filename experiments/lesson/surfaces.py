@@ -4,6 +4,7 @@ The network is z = (0, v tanh(w x)): one hidden unit, one weight in each layer, 
 there is and a path drawn on it is a whole training run. x is the petal width of two species, standardised.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ce_jax import Layer, backprop, mlp
+from ce_jax import LOSSES
+from ce_jax.models import Params
 from experiments.data import DataOptions, load_dataset
 
 Array = NDArray[Any]
@@ -20,7 +22,6 @@ FEATURE = "petal width (cm)"
 EXTENT, POINTS = 8.0, 65
 RATE, STEPS = 1.0, 1000
 MARKED = (0, 1, 10, 100, 1000)
-DRAWS = 256
 CORNER = (4.0, -5.0)
 
 
@@ -38,7 +39,7 @@ class Surfaces(NamedTuple):
     values: dict[str, Array]
     norms: dict[str, Array]
     paths: dict[str, dict[str, Path]]
-    """{loss: {start: path}}, both losses from the same point."""
+    """{loss: {"start" or "corner": path}}, both losses from the same two points."""
     steepness: dict[str, float]
     """Median length of the gradient in the wrong half of the square, w v < 0."""
     in_corner: dict[str, float]
@@ -47,63 +48,55 @@ class Surfaces(NamedTuple):
     """Steps from CORNER until the loss is half of what it was there; None where STEPS are too few."""
 
 
-def surfaces(start: str, losses: tuple[str, ...]) -> Surfaces:
-    """Both surfaces, and two descents under each loss: from `start` and from the confidently wrong CORNER.
+def surfaces(start: Params, losses: tuple[str, ...]) -> Surfaces:
+    """Both surfaces, and two descents under each loss: from the start of a run and from the confidently wrong CORNER.
 
-    `start` gives the sizes of the two weights (root mean square of many draws); their signs are set so that the network
-    begins on the wrong side.
+    `start` gives the sizes of the two weights, the root mean squares of its first and of its last layer; their signs
+    are set so that the network begins on the wrong side.
     """
     dataset = load_dataset("iris", DataOptions(classes=CLASSES))
     x = dataset.inputs[:, dataset.feature_names.index(FEATURE)]
-    inputs, labels = ((x - x.mean()) / x.std()).astype(np.float32)[:, None], dataset.labels
-    model = mlp((1,), activation="tanh")
+    inputs, labels = ((x - x.mean()) / x.std()).astype(np.float32), dataset.labels
     axis = np.linspace(-EXTENT, EXTENT, POINTS, dtype=np.float32)
-    grid = np.stack(np.meshgrid(axis, axis), axis=-1)
-    begin = {start: _wrong_side(start), "corner": np.array(CORNER, np.float32)}
-
-    def measure(loss: str) -> tuple:
-        def slope(weights, inputs, labels):
-            w, v = weights
-            params = Layer(w.reshape(1, 1), jnp.zeros(1)), Layer(jnp.stack([0 * v, v])[None], jnp.zeros(2))
-            value, (first, last) = backprop(params, model, loss, inputs, labels)
-            return value, jnp.stack([first.weight[0, 0], last.weight[0, 1]])
-
-        @jax.jit
-        def all_at_once(grid, begin, inputs, labels):
-            def step(weights, _):
-                value, gradient = slope(weights, inputs, labels)
-                return weights - RATE * gradient, (weights, value)
-
-            values, gradients = jax.vmap(slope, (0, None, None))(grid, inputs, labels)
-            paths = jax.vmap(lambda one: jax.lax.scan(step, one, length=STEPS + 1)[1])(begin)
-            return values, jnp.linalg.norm(gradients, axis=-1), paths
-
-        return jax.device_get(all_at_once(grid.reshape(-1, 2), np.array([*begin.values()]), inputs, labels))
-
-    wrong = np.prod(grid.reshape(-1, 2), axis=1) < 0
-    found = {loss: measure(loss) for loss in losses}
-    paths = {loss: dict(zip(begin, map(Path, *paths), strict=True)) for loss, (_, _, paths) in found.items()}
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    sizes = [float(np.sqrt(np.mean(np.square(layer.weight)))) for layer in (start[0], start[-1])]
+    begin = np.array([[sizes[0], -sizes[1]], CORNER], np.float32)
+    wrong = np.prod(grid, axis=1) < 0
+    values, norms, paths = {}, {}, {}
+    for loss in losses:
+        value, gradients = jax.device_get(_slopes(loss, grid, inputs, labels))
+        values[loss], norms[loss] = value, np.linalg.norm(gradients, axis=1)
+        weights, measured = [begin], []
+        for _ in range(STEPS + 1):
+            value, gradients = jax.device_get(_slopes(loss, weights[-1], inputs, labels))
+            measured.append(value)
+            weights.append(weights[-1] - RATE * gradients)
+        both = np.stack(weights[:-1], axis=1), np.stack(measured, axis=1)
+        paths[loss] = {name: Path(*one) for name, *one in zip(("start", "corner"), *both, strict=True)}
     corner = {loss: one["corner"] for loss, one in paths.items()}
     return Surfaces(
         axis,
-        {loss: values.reshape(POINTS, POINTS) for loss, (values, _, _) in found.items()},
-        {loss: norms.reshape(POINTS, POINTS) for loss, (_, norms, _) in found.items()},
+        {loss: value.reshape(POINTS, POINTS) for loss, value in values.items()},
+        {loss: norm.reshape(POINTS, POINTS) for loss, norm in norms.items()},
         paths,
-        {loss: float(np.median(norms[wrong])) for loss, (_, norms, _) in found.items()},
+        {loss: float(np.median(norm[wrong])) for loss, norm in norms.items()},
         {loss: float(np.linalg.norm(path.weights[1] - path.weights[0])) / RATE for loss, path in corner.items()},
         {loss: _first(path.losses < path.losses[0] / 2) for loss, path in corner.items()},
     )
 
 
+@partial(jax.jit, static_argnums=0)
+def _slopes(loss: str, weights: Array, inputs: Array, labels: Array) -> tuple[jax.Array, jax.Array]:
+    """Mean loss [M] and its gradient [M, 2] for many pairs of weights (w, v) [M, 2] at once, by the chain rule."""
+    w, v = weights[:, :1], weights[:, 1:]
+    hidden = jnp.tanh(w * inputs[None])
+    logits = jnp.stack([jnp.zeros_like(hidden), v * hidden])
+    classes = jnp.broadcast_to(labels, hidden.shape)
+    blame = LOSSES[loss].grad(logits, classes, axis=0)[1]
+    by_w, by_v = blame * v * (1 - hidden**2) * inputs[None], blame * hidden
+    value = LOSSES[loss].value(logits, classes, axis=0)
+    return value.mean(axis=1), jnp.stack([by_w.mean(axis=1), by_v.mean(axis=1)], axis=1)
+
+
 def _first(met: Array) -> int | None:
     return int(np.argmax(met)) if met.any() else None
-
-
-def _wrong_side(start: str) -> Array:
-    def sizes(key):
-        first, last = mlp((1,), activation="tanh", start=start).init(key, 1, 2)
-        # Only the difference of the two logits matters to a softmax.
-        return jnp.stack([first.weight[0, 0], last.weight[0, 1] - last.weight[0, 0]])
-
-    drawn = jax.jit(jax.vmap(sizes))(jax.random.split(jax.random.key(0), DRAWS))
-    return np.sqrt(np.mean(np.square(drawn), axis=0)) * np.array([1, -1], np.float32)

@@ -23,17 +23,21 @@ from ce_jax import (
     sweep,
 )
 from ce_jax.analysis import Estimate, rmst, rmst_ratio
+from ce_jax.models import Params
 from experiments.config import AnalysisOptions
 from experiments.data import DataOptions, load_dataset, make_splits
 from experiments.summary import choose_rate, times_to
 
 Array = NDArray[Any]
 LOSS_PAIR = ("cross_entropy", "ssr")
-STEPS = 200
-RATES = tuple(float(rate) for rate in 10.0 ** np.arange(-1, 1.25, 0.5))
-LOOP_RATE = 1.0
-TUNING_SEEDS, FRESH_SEEDS = 4, 12
-TARGET = 0.9  # validation accuracy
+STEPS = 100
+HIDDEN = (16,)  # two units, as in the worked example, get stuck from too many starts
+RATES = tuple(float(rate) for rate in 10.0 ** np.arange(-1.5, 1.25, 0.5))
+LOOP_RATE = RATES[1]
+TUNING_SEEDS, FRESH_SEEDS = 6, 14
+# Validation accuracy. Who knows two species of three has 0.67; levels above 0.9 ask how well a run generalises, not how
+# fast it is, and some runs never get there.
+TARGET = 0.8
 OPTIONS = AnalysisOptions(targets=(TARGET,), resamples=999)
 
 
@@ -83,7 +87,6 @@ class Workflow(NamedTuple):
 
     start: str
     hidden: tuple[int, ...]
-    activation: str
     loops: dict[str, Array]
     """{loss: [STEPS + 1, 2]} loss trained on and training accuracy of one run, from the same start."""
     loop_against_sweep: float
@@ -110,29 +113,31 @@ class Sweeps(NamedTuple):
     data: Splits
     num_classes: int
     seeds: range
+    params: Params
+    """Where the run with the first fresh seed begins."""
     running: dict[str, Future]
 
 
-def begin_sweeps(pool: ThreadPoolExecutor, hidden: tuple[int, ...], activation: str, start: str) -> Sweeps:
+def begin_sweeps(pool: ThreadPoolExecutor, start: str) -> Sweeps:
     """Start one sweep for each loss in the background: compiling them is most of the lesson's work."""
     options, seeds = DataOptions(), range(TUNING_SEEDS + FRESH_SEEDS)
     dataset = load_dataset("iris", options)
     data = make_splits(dataset, options, seeds, "float32")
-    model, num_classes = mlp(hidden, activation=activation, start=start), len(dataset.class_names)
+    model, num_classes = mlp(HIDDEN, start=start), len(dataset.class_names)
     settings = {"num_classes": num_classes, "learning_rates": RATES, "seeds": seeds, "steps": STEPS}
     running = {loss: pool.submit(many_runs, model, loss, data, **settings) for loss in LOSS_PAIR}
-    return Sweeps(model, start, data, num_classes, seeds, running)
+    # A run of the sweep draws its start from the first of two keys made from its seed; the other orders its batches.
+    key, _ = jax.random.split(jax.random.key(seeds[TUNING_SEEDS], impl="threefry2x32"))
+    params = jax.jit(model.init, static_argnums=(1, 2))(key, data.train.inputs.shape[-1], num_classes)
+    return Sweeps(model, start, data, num_classes, seeds, params, running)
 
 
 def workflow(sweeps: Sweeps) -> Workflow:
     """Run the loop under both losses, wait for the sweeps, and compare."""
     seed = TUNING_SEEDS  # the first fresh one
     train = jax.tree.map(lambda leaf: leaf[seed], sweeps.data.train)
-    # A run of the sweep draws its start from the first of two keys made from its seed; the other orders its batches.
-    key, _ = jax.random.split(jax.random.key(sweeps.seeds[seed], impl="threefry2x32"))
-    params = jax.jit(sweeps.model.init, static_argnums=(1, 2))(key, train.inputs.shape[1], sweeps.num_classes)
     settings = {"learning_rate": LOOP_RATE, "steps": STEPS}
-    loops = {loss: training_loop(params, sweeps.model, loss, *train, **settings) for loss in LOSS_PAIR}
+    loops = {loss: training_loop(sweeps.params, sweeps.model, loss, *train, **settings) for loss in LOSS_PAIR}
     steps = np.array(evaluation_steps(STEPS))
     curves: dict[str, Array] = {"steps": steps}
     for loss, running in sweeps.running.items():
@@ -142,7 +147,6 @@ def workflow(sweeps: Sweeps) -> Workflow:
     return Workflow(
         sweeps.start,
         sweeps.model.hidden,
-        sweeps.model.activation,
         loops,
         float(max(np.abs(loops[loss][steps, 0] - lane).max() for loss, lane in lanes.items())),
         {part: int(one.labels.shape[-1]) for part, one in sweeps.data._asdict().items()},

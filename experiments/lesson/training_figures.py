@@ -45,7 +45,7 @@ def sweeps(workflow: Workflow) -> Figure:
     return figure
 
 
-def surface_pictures(surfaces: Surfaces) -> Figure:
+def surface_pictures(surfaces: Surfaces, start: str) -> Figure:
     """Both loss surfaces with the descents on them; below, how steep each is."""
     looks = plots.styles(surfaces.values)
     # matplotlib draws a scale of 50 colours or more as an image, and gives equal images the same id.
@@ -59,8 +59,8 @@ def surface_pictures(surfaces: Surfaces) -> Figure:
         top.contour(surfaces.axis, surfaces.axis, values, levels=12, colors="0.35", linewidths=0.5)
         bar = figure.colorbar(height, ax=top, shrink=0.85)
         bar.ax.tick_params(labelsize=8)
-        for start, path in surfaces.paths[loss].items():
-            _draw_path(top, path, looks[loss], start)
+        for name, path in surfaces.paths[loss].items():
+            _draw_path(top, path, looks[loss], {"corner": "far corner", "start": f"start: {start}"}[name])
         bottom.imshow(surfaces.norms[loss], cmap=colours, norm=norm, **picture)
         plots._title(top, f"{plots.display_name(loss)}: the loss")
         plots._title(bottom, f"{plots.display_name(loss)}: the steepness")
@@ -74,7 +74,7 @@ def surface_pictures(surfaces: Surfaces) -> Figure:
     return figure
 
 
-def _draw_path(axes: Axes, path: Path, look: plots.Style, start: str) -> None:
+def _draw_path(axes: Axes, path: Path, look: plots.Style, name: str) -> None:
     halo = HALO | {"alpha": 0.6}
     w, v = path.weights.T
     axes.plot(w, v, color=look.color, lw=2)
@@ -89,7 +89,6 @@ def _draw_path(axes: Axes, path: Path, look: plots.Style, start: str) -> None:
         axes.annotate(
             text, (w[group[0]], v[group[0]]), xytext=(6, -3), textcoords="offset points", fontsize=8, bbox=halo
         )
-    name = {"corner": "far corner"}.get(start, f"start: {start}")
     axes.annotate(name, (w[0], v[0]), xytext=(0, -15), textcoords="offset points", fontsize=8, ha="center", bbox=halo)
 
 

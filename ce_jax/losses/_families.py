@@ -1,0 +1,241 @@
+"""One-parameter families of losses that begin at cross-entropy: the power score and the L_q loss.
+
+Both are written so that nothing is divided by a parameter that may be 0, and so that their ends are as exact as the
+losses found there. Their parameters may be traced: a whole bridge of losses trains in one compiled program.
+
+The power score of a distribution p at the outcome y (Basu et al.'s density power divergence up to a constant) is
+
+    L = sum_k p_k^(1+b) + (1 - (1+b) p_y^b) / b
+    dL/dz_i = (1+b) [p_i (p_i^b - G + p_y^b) - [i = y] p_y^b],   G = sum_k p_k^(1+b)
+
+by dp_k/dz_i = p_k ([i = k] - p_i). With u = 1 - p_y, q the softmax of the other classes, Q = sum_j q_j^(1+b):
+
+    L = F(p_y) + u^(1+b) Q,   F = (1 - p_y^b) / b - p_y^b u = (1+b) int_0^u v (1-v)^(b-1) dv
+    dL/dz_y = -(1+b) [p_y^b u^2 + p_y u^(1+b) Q]
+    dL/dz_j = (1+b) u q_j [u^b (q_j^b - Q) + p_y u^b Q + p_y^b u]
+
+Every term in the brackets is positive but q_j^b - Q, which is taken from differences as in `ce_jax.losses._ssr`. F is
+the sum of its Taylor series in u where u is small, for its two terms cancel there.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from ce_jax.losses._numerics import exponential_minus_one, knob, power
+from ce_jax.losses._odds import Odds, odds
+
+Rows = Float[Array, "..."]
+
+_SERIES_BELOW = 0.25  # u from which F is computed as a difference
+_LARGEST = 1e30  # stands in for an infinite derivative, so that 0 times it is 0
+
+
+def _relative_exponential(x: Rows) -> tuple[Rows, Rows]:
+    """(exp(x) - 1) / x and its derivative, for x <= 0; 1 and 1/2 at x = 0."""
+    terms = 19 if x.dtype == jnp.float64 else 11
+    near = jnp.where(x > -1, x, 0)
+    value, slope = jnp.zeros_like(x), jnp.zeros_like(x)
+    for n in range(terms, 0, -1):
+        value = value * near + 1 / math.factorial(n)
+        slope = slope * near + n / math.factorial(n + 1)
+    far = jnp.where(x > -1, -1, jnp.maximum(x, -_LARGEST))
+    small = jnp.exp(far)
+    value = jnp.where(x > -1, value, (small - 1) / far)
+    return value, jnp.where(x > -1, slope, (small + (1 - small) / far) / far)
+
+
+@jax.custom_jvp
+def _box_cox(surprise: Rows, right: Rows, q: Rows) -> Rows:
+    """(1 - p^q) / q = c E(-q c) with c = -log p and E(x) = (exp(x) - 1) / x; c at q = 0."""
+    x = jnp.where(q == 0, 0, -q * surprise)
+    far = (1 - jnp.exp(x)) / jnp.where(q == 0, 1, q)
+    return jnp.where(x > -1, surprise * _relative_exponential(x)[0], far)
+
+
+@_box_cox.defjvp
+def _box_cox_jvp(primals, tangents):
+    surprise, right, q = primals
+    x = jnp.where(q == 0, 0, -q * surprise)
+    by_q = -(jnp.minimum(surprise, math.sqrt(_LARGEST)) ** 2) * _relative_exponential(x)[1]
+    value = _box_cox(*primals)
+    return value, power(right, -surprise, q) * tangents[0] + by_q * tangents[2]
+
+
+def lq_loss(
+    logits: ArrayLike, labels: ArrayLike, *, q: ArrayLike = 0.7, axis: int = -1, where: ArrayLike | None = None
+) -> Float[Array, "..."]:
+    """The generalised cross-entropy (1 - p_y^q) / q: cross-entropy for q -> 0, 1 - p_y for q = 1.
+
+    The gradient is p_y^q (p_k - [k = y]): cross-entropy's, damped where the label has a small probability. q = 0 is
+    cross-entropy itself, with the derivative by q continuous there.
+
+    Args:
+      logits: floating point [..., K].
+      labels: integers [...], the class of every row.
+      q: number >= 0, may be traced; 0.7 is the authors' choice.
+      axis: the class axis of `logits`.
+      where: boolean, broadcast to the logits; classes where it is False are left out.
+
+    Returns:
+      One value per row [...] in 0..1/q, float32 for half precision. A label that is out of range or hidden gives NaN,
+      and so does a row that holds NaN or +inf.
+
+    Raises:
+      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+
+    >>> [round(float(lq_loss(jnp.array([0.0, 0.0]), jnp.array(0), q=q)), 4) for q in (0.0, 0.5, 1.0)]
+    [0.6931, 0.5858, 0.5]
+
+    Source: Zhang and Sabuncu, Generalized Cross Entropy Loss for Training Deep Networks with Noisy Labels (2018).
+    """
+    o = odds(logits, labels, axis, where)
+    return o.finish(_box_cox(o.surprise, o.right(), knob(q, o.logits, "q")))
+
+
+def lq_loss_grad(
+    logits: ArrayLike, labels: ArrayLike, *, q: ArrayLike = 0.7, axis: int = -1, where: ArrayLike | None = None
+) -> Float[Array, "..."]:
+    """Gradient of `lq_loss` with respect to the logits, p_y^q (p_k - [k = y]), written by hand.
+
+    Args and errors as in `lq_loss`; the shape is that of `logits`.
+
+    >>> lq_loss_grad(jnp.array([0.0, 0.0]), jnp.array(0), q=1.0)
+    Array([-0.25,  0.25], dtype=float32)
+    """
+    o = odds(logits, labels, axis, where)
+    scale = o.mark(o.power_of_right(knob(q, o.logits, "q")) / (o.label + o.others))
+    return o.labels.place(o.powers() * scale, -o.others * scale)
+
+
+def _small_power_score(beta: Rows, wrong: Rows) -> Rows:
+    """F by its series (1+b) u^2 sum_n (1-b)(2-b)..(n-b) / n! u^n / (n+2), for u < 1/4."""
+    terms = 26 if wrong.dtype == jnp.float64 else 12
+    coefficient, coefficients = jnp.ones_like(beta), []
+    for n in range(terms):
+        coefficients.append(coefficient / (n + 2))
+        coefficient = coefficient * ((n + 1) - beta) / (n + 1)
+    total = jnp.zeros_like(wrong)
+    for c in reversed(coefficients):
+        total = total * wrong + c
+    return (1 + beta) * wrong * wrong * total
+
+
+def _power_score_of_label(surprise: Rows, right: Rows, wrong: Rows, beta: Rows) -> Rows:
+    near = wrong < _SERIES_BELOW
+    small = _small_power_score(beta, jnp.where(near, wrong, 0))
+    return jnp.where(near, small, _box_cox(surprise, right, beta) - power(right, -surprise, beta) * wrong)
+
+
+@jax.custom_jvp
+def _label_score(surprise: Rows, right: Rows, wrong: Rows, beta: Rows) -> Rows:
+    """F, with the derivative (1+b) p^b u by the surprise."""
+    return _power_score_of_label(surprise, right, wrong, beta)
+
+
+@_label_score.defjvp
+def _label_score_jvp(primals, tangents):
+    surprise, right, wrong, beta = primals
+    value, by_beta = jax.jvp(lambda b: _power_score_of_label(surprise, right, wrong, b), (beta,), (tangents[3],))
+    return value, (1 + beta) * power(right, -surprise, beta) * wrong * tangents[0] + by_beta
+
+
+class _Lifted(NamedTuple):
+    """The classes other than the label, raised to b; q_j^b = residual + constant."""
+
+    q: Rows
+    log_q: Rows
+    residual: Rows
+    mean: Rows  # sum_k q_k residual_k
+    constant: Rows  # the largest q_j^b where another class leads, 0 where the label leads
+
+    def total(self) -> Rows:
+        """Q = sum_j q_j^(1+b)."""
+        return self.constant + self.mean
+
+
+def _lift(o: Odds, beta: Rows) -> _Lifted:
+    powers, behind = o.powers(), o.gap > 0
+    total = jnp.where(o.others > 0, o.others, 1)
+    alive = (powers > 0) & ~o.bad
+    exponent = jnp.where(alive, o.logits - o.shift, 0)
+    q, log_q = powers / total, jnp.where(alive, exponent - jnp.log(total), 0)
+    lifted = power(jnp.where(behind, powers, q), jnp.where(behind, exponent, log_q), beta)
+    largest = power(1 / total, -jnp.log(total), beta)
+    residual = jnp.where(behind, exponential_minus_one(lifted, beta * exponent) * largest, lifted)
+    mean = jnp.sum(q * residual, o.axis, keepdims=True)
+    return _Lifted(q, log_q, residual, mean, jnp.where(behind, largest, 0))
+
+
+@jax.custom_jvp
+def _sum_of_powers(o: Odds, beta: Rows) -> Rows:
+    """Q, whose derivative by the logits is (1+b) sum_j q_j (r_j - sum_k q_k r_k) dz_j."""
+    return _lift(o, beta).total()
+
+
+@_sum_of_powers.defjvp
+def _sum_of_powers_jvp(primals, tangents):
+    o, beta = primals
+    lifted = _lift(o, beta)
+    by_logits = jnp.sum(lifted.q * (lifted.residual - lifted.mean) * tangents[0].logits, o.axis, keepdims=True)
+    by_beta = jnp.sum(lifted.q * (lifted.residual + lifted.constant) * lifted.log_q, o.axis, keepdims=True)
+    return lifted.total(), (1 + beta) * by_logits + by_beta * tangents[1]
+
+
+def power_loss(
+    logits: ArrayLike, labels: ArrayLike, *, beta: ArrayLike = 0.5, axis: int = -1, where: ArrayLike | None = None
+) -> Float[Array, "..."]:
+    """The power score sum_k p_k^(1+b) + (1 - (1+b) p_y^b) / b: cross-entropy for b -> 0, SSR for b = 1.
+
+    A proper score for every b > 0. b = 0 is cross-entropy itself, with the derivative by b continuous there. Value and
+    gradient are as exact as those of `cross_entropy` at b = 0 and of `ssr` at b = 1; in between, logarithms of
+    probabilities cost a few digits (relative error below 1e-4 in float32). The gradient stands at the top of this page.
+
+    Args:
+      logits: floating point [..., K].
+      labels: integers [...], the class of every row.
+      beta: number b >= 0, may be traced.
+      axis: the class axis of `logits`.
+      where: boolean, broadcast to the logits; classes where it is False are left out.
+
+    Returns:
+      One value per row [...] in 0..1+1/b, float32 for half precision. A label that is out of range or hidden gives NaN,
+      and so does a row that holds NaN or +inf.
+
+    Raises:
+      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+
+    >>> [round(float(power_loss(jnp.array([0.0, 0.0]), jnp.array(0), beta=b)), 4) for b in (0.0, 0.5, 1.0)]
+    [0.6931, 0.5858, 0.5]
+
+    Source: Basu, Harris, Hjort and Jones, Robust and efficient estimation by minimising a density power divergence
+    (1998); as a score, Dawid, Musio and Ventura, Minimum Scoring Rule Inference (2016).
+    """
+    o = odds(logits, labels, axis, where)
+    b = knob(beta, o.logits, "beta")
+    of_label = _label_score(o.surprise, o.right(), o.wrong(), b)
+    return o.finish(of_label + o.wrong() * o.power_of_wrong(b) * _sum_of_powers(o, b))
+
+
+def power_loss_grad(
+    logits: ArrayLike, labels: ArrayLike, *, beta: ArrayLike = 0.5, axis: int = -1, where: ArrayLike | None = None
+) -> Float[Array, "..."]:
+    """Gradient of `power_loss` with respect to the logits, derived at the top of this page, written by hand.
+
+    Args and errors as in `power_loss`; the shape is that of `logits`.
+
+    >>> power_loss_grad(jnp.array([0.0, 0.0]), jnp.array(0), beta=1.0)
+    Array([-0.5,  0.5], dtype=float32)
+    """
+    o = odds(logits, labels, axis, where)
+    b = knob(beta, o.logits, "beta")
+    lifted = _lift(o, b)
+    right, wrong = o.right(), o.wrong()
+    p_b, u_b = o.power_of_right(b), o.power_of_wrong(b)
+    scale = o.mark((1 + b) * wrong)
+    pull = right * u_b * lifted.total() + p_b * wrong
+    for_others = scale * lifted.q * (u_b * (lifted.residual - lifted.mean) + pull)
+    return o.labels.place(for_others, -scale * pull)
