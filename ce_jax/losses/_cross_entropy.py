@@ -94,14 +94,14 @@ def cross_entropy_grad(
     Array([-0.5,  0.5], dtype=float32)
     """
     o = odds(logits, labels, axis, where)
-    scale = o.mark(1 / (o.label + o.others))
-    for_others, for_label = o.powers() * scale, -o.others * scale
+    wrong = o.mark(o.wrong())
+    for_others, for_label = wrong * o.softmax_of_others(), -wrong
     if _is_zero(label_smoothing):
         return o.labels.place(for_others, for_label)
     e = knob(label_smoothing, o.logits, "label_smoothing")
     visible = check_where(where, o.logits.shape)
     spread = e / jnp.maximum(count(visible, o.logits.shape, o.axis, e.dtype), 1)
-    for_label = (1 - e) * for_label + e * (o.label * scale)
+    for_label = (1 - e) * for_label + e * o.right()
     grad = o.labels.place(for_others, for_label) - spread
     return grad if visible is None else jnp.where(visible | o.bad, grad, 0)
 

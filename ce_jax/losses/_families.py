@@ -107,8 +107,8 @@ def lq_loss_grad(
     Array([-0.25,  0.25], dtype=float32)
     """
     o = odds(logits, labels, axis, where)
-    scale = o.mark(o.power_of_right(knob(q, o.logits, "q")) / (o.label + o.others))
-    return o.labels.place(o.powers() * scale, -o.others * scale)
+    slope = o.mark(o.power_of_right(knob(q, o.logits, "q")) * o.wrong())
+    return o.labels.place(slope * o.softmax_of_others(), -slope)
 
 
 def _small_power_score(beta: Rows, wrong: Rows) -> Rows:
@@ -159,7 +159,8 @@ class _Lifted(NamedTuple):
 
 def _lift(o: Odds, beta: Rows) -> _Lifted:
     powers, behind = o.powers(), o.gap > 0
-    total = jnp.where(o.others > 0, o.others, 1)
+    total = jnp.sum(powers, o.axis, keepdims=True)
+    total = jnp.where(total > 0, total, 1)
     alive = (powers > 0) & ~o.bad
     exponent = jnp.where(alive, o.logits - o.shift, 0)
     q, log_q = powers / total, jnp.where(alive, exponent - jnp.log(total), 0)

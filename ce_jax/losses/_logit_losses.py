@@ -56,8 +56,8 @@ def squentropy_grad(
     """
     o = odds(logits, labels, axis, where)
     r = residuals_on_logits(logits, labels, 0.0, axis, where)
-    scale = 1 / (o.label + o.others)
-    return r.finish_grad(-o.others * scale, o.powers() * scale + 2 / r.wrong_classes * r.elsewhere)
+    wrong = o.wrong()
+    return r.finish_grad(-wrong, wrong * o.softmax_of_others() + 2 / r.wrong_classes * r.elsewhere)
 
 
 def z_loss(

@@ -58,8 +58,8 @@ class _Format(NamedTuple):
     headroom: float
 
 
-_FLOAT32 = _Format(jnp.int32, 23, 127, 7, 0.693359375, -2.1219444005469058e-4, -87.3, 24.0)
-_FLOAT64 = _Format(jnp.int64, 52, 1023, 13, 0.693145751953125, 1.4286068203094172e-6, -708.3, 256.0)
+_FLOAT32 = _Format(jnp.int32, 23, 127, 7, 0.693359375, -2.1219444005469058e-4, -87.34, 24.0)
+_FLOAT64 = _Format(jnp.int64, 52, 1023, 13, 0.693145751953125, 1.4286068203094172e-6, -708.4, 256.0)
 
 
 def _format(dtype: jnp.dtype) -> _Format:
@@ -97,7 +97,7 @@ def exponential_from(z: Rows, shift: Rows, rest: Rows) -> Rows:
         series = 1 / math.factorial(n) + series * r
     expm1 = r + (r * r) * series
     scale = lax.bitcast_convert_type((exponent + f.bias) << f.fraction_bits, z.dtype)
-    return jnp.where(difference > f.cutoff, scale + scale * expm1, rest)
+    return jnp.where(difference > f.cutoff, (1 + expm1) * scale, rest)
 
 
 @exponential_from.defjvp
@@ -106,18 +106,55 @@ def _exponential_from_jvp(primals, tangents):
     return power, power * tangents[0]
 
 
+def exponentials_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+    """exp(z - shift) for the classes other than the label, and `rest` for that."""
+    return labels.place(exponential_from(z, shift, rest), rest)
+
+
+def sum_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+    """T, the sum of `exponentials_of_others`; not to be differentiated, `balance` is."""
+    powers = exponentials_of_others(*lax.stop_gradient((z, shift, rest)), labels)
+    return jnp.sum(powers, labels.axis, keepdims=True)
+
+
 @jax.custom_jvp
-def sum_exponentials_from(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
-    """The sum of exp(z - shift) over the classes other than the label, and `rest` for that; the class axis is kept."""
-    return jnp.sum(labels.place(exponential_from(z, shift, rest), rest), labels.axis, keepdims=True)
+def softmax_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+    """q = exp(z - shift) / T, 0 for the label and where there is no other class."""
+    powers = exponentials_of_others(z, shift, rest, labels)
+    total = jnp.sum(powers, labels.axis, keepdims=True)
+    return powers * jnp.where(total > 0, 1 / total, 0)
 
 
-@sum_exponentials_from.defjvp
-def _sum_exponentials_from_jvp(primals, tangents):
-    # One array of the size of the logits is kept for the reverse pass.
-    z, shift, rest, labels = primals
-    powers = labels.place(exponential_from(z, shift, rest), rest)
-    return jnp.sum(powers, labels.axis, keepdims=True), jnp.sum(powers * tangents[0], labels.axis, keepdims=True)
+@softmax_of_others.defjvp
+def _softmax_of_others_jvp(primals, tangents):
+    q = softmax_of_others(*primals)
+    return q, q * deviations(q, tangents[0], primals[3].axis)
+
+
+def deviations(q: Rows, v: Rows, axis: int) -> Rows:
+    """v_j - sum_k q_k v_k, the derivative of log q_j along v.
+
+    As q_a tends to 1 the two terms cancel for the largest class a. Measured from v_a they do not; ties share.
+    """
+    largest = q == jnp.max(q, axis, keepdims=True)
+    share = largest / jnp.sum(largest, axis, keepdims=True, dtype=q.dtype)
+    v = v - jnp.sum(share * v, axis, keepdims=True)
+    return v - jnp.sum(q * v, axis, keepdims=True)
+
+
+@jax.custom_jvp
+def balance(known: Rows, z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+    """log T - (z_y - shift), given its value; its derivative is sum_j q_j dz_j - dz_y."""
+    del z, shift, rest, labels
+    return known
+
+
+@balance.defjvp
+def _balance_jvp(primals, tangents):
+    # One array of the size of the logits is kept for the reverse pass, and the label needs no scatter there.
+    labels = primals[4]
+    weights = labels.place(softmax_of_others(*primals[1:]), -1)
+    return balance(*primals), jnp.sum(weights * tangents[1], labels.axis, keepdims=True)
 
 
 # tanh(x) / x in powers of x^2
@@ -139,12 +176,13 @@ def exponential_minus_one(power: Rows, exponent: Rows) -> Rows:
 
 
 @jax.custom_jvp
-def log1p_odds(others: Rows, lead: Rows, label: Rows, gap: Rows) -> Rows:
-    """log(1 + T / B) for T = others and B = label = exp(lead), by two formulas that join at gap = 0.
+def log1p_odds(balance: Rows, others: Rows, label: Rows, gap: Rows) -> Rows:
+    """c = log(1 + T / B) for T = others and B = label, by two formulas that join at gap = 0.
 
     `gap` is 0 where the label has the largest logit. Elsewhere it is the distance to the largest, T has a term that
-    is exactly 1, and log(1 + T / B) = gap + log(T + B). The derivative (dT - T dlead) / (T + B) has no cancellation.
+    is exactly 1, and log(1 + T / B) = gap + log(T + B). With balance = log T - log B, the derivative is u dbalance.
     """
+    del balance
     behind = gap > 0
     ratio = jnp.where(behind, (others - 1) + label, others / label)
     return gap + jnp.log1p(ratio)
@@ -152,13 +190,15 @@ def log1p_odds(others: Rows, lead: Rows, label: Rows, gap: Rows) -> Rows:
 
 @log1p_odds.defjvp
 def _log1p_odds_jvp(primals, tangents):
-    others, _, label, _ = primals
-    return log1p_odds(*primals), (tangents[0] - others * tangents[1]) / (others + label)
+    _, others, label, _ = primals
+    surprise, total = log1p_odds(*primals), others + label
+    return surprise, rise(surprise, others / total, label / total) * tangents[0]
 
 
 @jax.custom_jvp
-def log_share(others: Rows, lead: Rows, label: Rows) -> Rows:
-    """log(T / (T + B)) for B = exp(lead), finite even for T = 0; its derivative is B / (T + B) (dT / T - dlead)."""
+def log_share(balance: Rows, surprise: Rows, others: Rows, label: Rows) -> Rows:
+    """log u = log(T / (T + B)), finite even for T = 0; its derivative is p dbalance."""
+    del balance, surprise
     others = jnp.where(others > 0, others, jnp.finfo(others.dtype).tiny)
     favoured = others <= label
     ratio = jnp.where(favoured, others, label) / jnp.where(favoured, label, others)
@@ -167,9 +207,8 @@ def log_share(others: Rows, lead: Rows, label: Rows) -> Rows:
 
 @log_share.defjvp
 def _log_share_jvp(primals, tangents):
-    others, _, label = primals
-    relative = tangents[0] / jnp.where(others > 0, others, 1)
-    return log_share(*primals), label / (others + label) * (relative - tangents[1])
+    _, surprise, others, label = primals
+    return log_share(*primals), decay(surprise, label / (others + label)) * tangents[0]
 
 
 @jax.custom_jvp

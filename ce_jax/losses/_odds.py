@@ -19,17 +19,18 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ce_jax.losses._checks import Labels, check_classes
 from ce_jax.losses._numerics import (
+    balance,
     decay,
-    exponential_from,
+    exponentials_of_others,
     headroom,
     log1p_odds,
     log_share,
     poison,
     power,
-    replace_bad,
     rise,
+    softmax_of_others,
     subtract_exactly,
-    sum_exponentials_from,
+    sum_of_others,
 )
 
 Rows = Float[Array, "..."]
@@ -50,9 +51,9 @@ class Odds(NamedTuple):
     gap: Rows  # the largest logit minus that of the label
     shift: Rows
     rest: Rows  # 0, and 1 in bad rows
-    lead: Rows  # the logit of the label minus shift
     label: Rows  # B
     others: Rows  # T
+    balance: Rows  # log T - log B
     surprise: Rows  # -log p_y
 
     @property
@@ -62,11 +63,11 @@ class Odds(NamedTuple):
 
     def powers(self) -> Rows:
         """exp(z_j - shift) for the classes other than the label, 0 for the label."""
-        return self.labels.place(exponential_from(self.logits, self.shift, self.rest), self.rest)
+        return exponentials_of_others(self.logits, self.shift, self.rest, self.labels)
 
     def softmax_of_others(self) -> Rows:
         """q, 0 for the label and where there is no other class."""
-        return self.powers() * jnp.where(self.others > 0, 1 / self.others, 0)
+        return softmax_of_others(self.logits, self.shift, self.rest, self.labels)
 
     def right(self) -> Rows:
         """p_y, the probability of the label."""
@@ -79,7 +80,7 @@ class Odds(NamedTuple):
 
     def log_wrong(self) -> Rows:
         """log u, finite even where u is 0."""
-        return log_share(self.others, self.lead, self.label)
+        return log_share(self.balance, self.surprise, self.others, self.label)
 
     def power_of_right(self, exponent: Rows) -> Rows:
         """p_y ** exponent."""
@@ -105,13 +106,15 @@ def odds(logits: ArrayLike, labels: ArrayLike, axis: int, where: ArrayLike | Non
     bad = ~(label_ok & jnp.isfinite(peak))
     gap = jnp.where(bad, 0, peak - label_logit)
     shift = jnp.where(gap > 0, peak, peak - headroom(z.dtype))
-    lead, error = subtract_exactly(label_logit, shift)
-    error = lax.stop_gradient(jnp.where(jnp.isfinite(lead), error, 0))
-    lead = jnp.where(bad, 0, lead)
+    lead, error = subtract_exactly(lax.stop_gradient(label_logit), shift)
+    lead, error = jnp.where(bad, 0, lead), jnp.where(jnp.isfinite(lead), error, 0)
     label = jnp.exp(lead) * (1 + error)
     shift, rest = jnp.where(bad, jnp.nan, shift), bad.astype(z.dtype)
-    others = sum_exponentials_from(z, shift, rest, place)
-    return Odds(z, place, bad, peak, gap, shift, rest, lead, label, others, log1p_odds(others, lead, label, gap))
+    others = sum_of_others(z, shift, rest, place)
+    # All derivatives but that of `gap` come in here.
+    against = balance(jnp.log(others) - lead, z, shift, rest, place)
+    surprise = log1p_odds(against, others, label, gap)
+    return Odds(z, place, bad, peak, gap, shift, rest, label, others, against, surprise)
 
 
 def log_odds(
@@ -143,8 +146,9 @@ def log_odds(
     alone = peak == -jnp.inf
     bad = ~(label_ok & (peak < jnp.inf) & (label_logit < jnp.inf)) | (alone & (label_logit == -jnp.inf))
     rest = (bad | alone).astype(z.dtype)
-    others = sum_exponentials_from(z, jnp.where(bad | alone, jnp.nan, peak), rest, place)
-    lead, error = subtract_exactly(replace_bad(label_logit, bad), jnp.where(bad | alone, 0, peak))
-    error = lax.stop_gradient(jnp.where(jnp.isfinite(lead), error, 0))
-    known = lead + (error - jnp.log(others))
-    return jnp.squeeze(poison(jnp.where(alone & ~bad, jnp.inf, known), bad), place.axis)
+    shift = jnp.where(bad | alone, jnp.nan, peak)
+    others = sum_of_others(z, shift, rest, place)
+    lead, error = subtract_exactly(jnp.where(bad, 0, lax.stop_gradient(label_logit)), jnp.where(bad | alone, 0, peak))
+    known = lead + (jnp.where(jnp.isfinite(lead), error, 0) - jnp.log(others))
+    known = jnp.where(alone & ~bad, jnp.inf, known)
+    return jnp.squeeze(poison(-balance(-known, z, shift, rest, place), bad), place.axis)

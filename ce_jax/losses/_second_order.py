@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._checks import class_index
+from ce_jax.losses._numerics import deviations
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._ssr import others_of
 
@@ -28,8 +29,7 @@ def _directions(o: Odds, q: Rows, vector: Rows) -> tuple[Rows, Rows]:
     """w and m'. Where a class has no probability its direction does not count, whatever it holds."""
     at_label = o.labels.pick(vector)
     v = jnp.where(q > 0, vector, 0)
-    mean = jnp.sum(q * v, o.axis, keepdims=True)
-    return v - mean, at_label - mean
+    return deviations(q, v, o.axis), at_label - jnp.sum(q * v, o.axis, keepdims=True)
 
 
 def _cross_entropy_hvp(o: Odds, vector: Rows) -> Rows:
@@ -40,15 +40,13 @@ def _cross_entropy_hvp(o: Odds, vector: Rows) -> Rows:
 
 
 def _ssr_hvp(o: Odds, vector: Rows) -> Rows:
-    others = others_of(o)
-    q = others.powers * (1 / others.total)
+    q, difference, squares = others_of(o)
     w, by_odds = _directions(o, q, vector)
     wrong, right = o.wrong(), o.right()
-    centred = (others.residual - others.mean) * (1 / others.total)
-    spread = 2 * jnp.sum(q * centred * w, o.axis, keepdims=True)
-    size, whole = o.mark(2 * wrong**2), 1 + others.squares
+    spread = 2 * jnp.sum(q * difference * w, o.axis, keepdims=True)
+    size, whole = o.mark(2 * wrong**2), 1 + squares
     for_label = -right * ((wrong - 2 * right) * whole * by_odds + spread)
-    inner = (w - 2 * right * by_odds) * (centred + whole * right) + q * w
+    inner = (w - 2 * right * by_odds) * (difference + whole * right) + q * w
     for_others = q * (inner + wrong * (whole * right * by_odds - spread))
     return o.labels.place(size * for_others, size * for_label)
 

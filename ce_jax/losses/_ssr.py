@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._numerics import exponential_minus_one, poison, replace_value
+from ce_jax.losses._numerics import deviations, exponential_minus_one, poison, replace_value
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._softmax import soft_targets, softmax_along, softmax_with_peak
 
@@ -29,34 +29,46 @@ Rows = Float[Array, "..."]
 class Others(NamedTuple):
     """The classes other than the label, among themselves."""
 
-    powers: Rows  # T q_j; 0 at the label
-    total: Rows  # T
-    residual: Rows  # T r_j
-    mean: Rows  # T sum_k q_k r_k
+    q: Rows  # their softmax; 0 at the label
+    difference: Rows  # q_j - S
     squares: Rows  # S
 
 
 def others_of(o: Odds) -> Others:
-    """Computes q and its differences for the rows of `o`."""
+    """Computes q and its differences for the rows of `o`; not to be differentiated."""
     powers, behind = o.powers(), o.gap > 0
-    total = jnp.where(o.others > 0, o.others, 1)
-    residual = jnp.where(behind, exponential_minus_one(powers, o.logits - o.shift), powers)
-    mean = jnp.sum(powers * residual, o.axis, keepdims=True) / total
-    return Others(powers, total, residual, mean, (jnp.where(behind, 1, 0) + mean) / total)
+    scale = jnp.where(o.others > 0, 1 / o.others, 1)
+    residual = jnp.where(behind, exponential_minus_one(powers, o.logits - o.shift), powers) * scale  # r_j
+    q = powers * scale
+    mean = jnp.sum(q * residual, o.axis, keepdims=True)
+    return Others(q, residual - mean, jnp.where(behind, scale, 0) + mean)
+
+
+@jax.custom_jvp
+def difference(o: Odds) -> Rows:
+    """q_j - S, with the derivative q_j (dz_j - sum_k q_k dz_k) - dS."""
+    return others_of(o).difference
+
+
+@difference.defjvp
+def _difference_jvp(primals, tangents):
+    (o,), dz = primals, tangents[0].logits
+    q = o.softmax_of_others()
+    _, spread = jax.jvp(lambda z: sum_of_squares(o._replace(logits=z)), (o.logits,), (dz,))
+    return difference(o), q * deviations(q, dz, o.axis) - spread
 
 
 @jax.custom_jvp
 def sum_of_squares(o: Odds) -> Rows:
-    """S = sum_j q_j^2, whose derivative is 2 sum_j q_j (r_j - sum_k q_k r_k) dz_j: see the top of this page."""
+    """S = sum_j q_j^2, with the derivative 2 sum_j q_j (q_j - S) dz_j."""
     return others_of(o).squares
 
 
 @sum_of_squares.defjvp
 def _sum_of_squares_jvp(primals, tangents):
-    (o,), others = primals, others_of(*primals)
-    # Not divided by T twice at the end: XLA would join the divisors, and T^2 underflows long before T does.
-    slope = 2 * others.powers * ((others.residual - others.mean) * (1 / others.total))
-    return others.squares, jnp.sum(slope * tangents[0].logits, o.axis, keepdims=True) / others.total
+    (o,) = primals
+    slope = 2 * o.softmax_of_others() * difference(o)
+    return sum_of_squares(o), jnp.sum(slope * tangents[0].logits, o.axis, keepdims=True)
 
 
 def ssr(logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> Float[Array, "..."]:
@@ -105,12 +117,9 @@ def ssr_grad(
     ['-8.2446e-09', '8.2446e-09']
     """
     o = odds(logits, labels, axis, where)
-    others = others_of(o)
     size = o.mark(2 * o.wrong() ** 2)
-    pull = (1 + others.squares) * o.right()
-    pulled = (others.residual - others.mean) * (1 / others.total) + pull
-    for_others = size / others.total * others.powers * pulled
-    return o.labels.place(for_others, -size * pull)
+    pull = (1 + sum_of_squares(o)) * o.right()
+    return o.labels.place(size * o.softmax_of_others() * (difference(o) + pull), -size * pull)
 
 
 def ssr_with_targets(

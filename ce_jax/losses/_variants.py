@@ -102,8 +102,8 @@ def poly1_loss_grad(
     Array([-1.,  1.], dtype=float32)
     """
     o = odds(logits, labels, axis, where)
-    scale = o.mark((1 + knob(epsilon, o.logits, "epsilon") * o.right()) / (o.label + o.others))
-    return o.labels.place(o.powers() * scale, -o.others * scale)
+    slope = o.mark((1 + knob(epsilon, o.logits, "epsilon") * o.right()) * o.wrong())
+    return o.labels.place(slope * o.softmax_of_others(), -slope)
 
 
 def mean_absolute_error(
@@ -146,5 +146,5 @@ def mean_absolute_error_grad(
     Array([-0.5,  0.5], dtype=float32)
     """
     o = odds(logits, labels, axis, where)
-    scale = o.mark(2 * o.right() / (o.label + o.others))
-    return o.labels.place(o.powers() * scale, -o.others * scale)
+    slope = o.mark(2 * o.right() * o.wrong())
+    return o.labels.place(slope * o.softmax_of_others(), -slope)
