@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 # From so many classes on, one gather or scatter per row beats a comparison with every class; measured on CPU.
-_MANY_CLASSES = 64
+MANY_CLASSES = 64
 
 
 @jax.tree_util.register_dataclass
@@ -34,7 +34,7 @@ class Labels:
 
     def pick(self, values: Array) -> Array:
         """The entry of every row at its label."""
-        if self.axis < values.ndim - 1 and values.shape[self.axis] < _MANY_CLASSES:
+        if self.axis < values.ndim - 1 and values.shape[self.axis] < MANY_CLASSES:
             picked = jnp.where(self.mask(values.shape), values, jnp.zeros((), values.dtype))
             return jnp.sum(picked, self.axis, keepdims=True)
         return jnp.take_along_axis(values, self.index, self.axis, mode="promise_in_bounds")
@@ -42,7 +42,7 @@ class Labels:
     def place(self, values: Array, at_label: ArrayLike) -> Array:
         """`values` with the entry at the label of every row replaced."""
         at_label = jnp.asarray(at_label, values.dtype)
-        if values.shape[self.axis] < _MANY_CLASSES:
+        if values.shape[self.axis] < MANY_CLASSES:
             return jnp.where(self.mask(values.shape), at_label, values)
         rows = jnp.broadcast_to(at_label, self.index.shape)
         return jnp.put_along_axis(values, self.index, rows, self.axis, inplace=False, mode="promise_in_bounds")

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._numerics import exponential_minus_one, knob, power
+from ce_jax.losses._numerics import deviations, exponential_minus_one, knob, power
 from ce_jax.losses._odds import Odds, odds
 
 Rows = Float[Array, "..."]
@@ -163,9 +163,11 @@ def _lift(o: Odds, beta: Rows) -> _Lifted:
     total = jnp.where(total > 0, total, 1)
     alive = (powers > 0) & ~o.bad
     exponent = jnp.where(alive, o.logits - o.shift, 0)
-    q, log_q = powers / total, jnp.where(alive, exponent - jnp.log(total), 0)
+    q, log_q = o.softmax_of_others(), jnp.where(alive, exponent - jnp.log(total), 0)
     lifted = power(jnp.where(behind, powers, q), jnp.where(behind, exponent, log_q), beta)
-    largest = power(1 / total, -jnp.log(total), beta)
+    # Not where the label leads: T is tiny there, and 1/T^2, which a second derivative would need, overflows.
+    at_least_one = jnp.where(behind, total, 1)
+    largest = power(1 / at_least_one, -jnp.log(at_least_one), beta)
     residual = jnp.where(behind, exponential_minus_one(lifted, beta * exponent) * largest, lifted)
     mean = jnp.sum(q * residual, o.axis, keepdims=True)
     return _Lifted(q, log_q, residual, mean, jnp.where(behind, largest, 0))
@@ -173,17 +175,36 @@ def _lift(o: Odds, beta: Rows) -> _Lifted:
 
 @jax.custom_jvp
 def _sum_of_powers(o: Odds, beta: Rows) -> Rows:
-    """Q, whose derivative by the logits is (1+b) sum_j q_j (r_j - sum_k q_k r_k) dz_j."""
+    """Q, whose derivative by the logits is (1+b) sum_j q_j (q_j^b - Q) dz_j."""
     return _lift(o, beta).total()
 
 
 @_sum_of_powers.defjvp
 def _sum_of_powers_jvp(primals, tangents):
     o, beta = primals
+    q = o.softmax_of_others()
+    by_logits = jnp.sum(q * _difference(o, beta) * tangents[0].logits, o.axis, keepdims=True)
     lifted = _lift(o, beta)
-    by_logits = jnp.sum(lifted.q * (lifted.residual - lifted.mean) * tangents[0].logits, o.axis, keepdims=True)
-    by_beta = jnp.sum(lifted.q * (lifted.residual + lifted.constant) * lifted.log_q, o.axis, keepdims=True)
-    return lifted.total(), (1 + beta) * by_logits + by_beta * tangents[1]
+    by_beta = jnp.sum(q * (lifted.residual + lifted.constant) * lifted.log_q, o.axis, keepdims=True)
+    return _sum_of_powers(o, beta), (1 + beta) * by_logits + by_beta * tangents[1]
+
+
+@jax.custom_jvp
+def _difference(o: Odds, beta: Rows) -> Rows:
+    """q_j^b - Q, with the derivative b q_j^b (dz_j - sum_k q_k dz_k) - dQ by the logits."""
+    lifted = _lift(o, beta)
+    return lifted.residual - lifted.mean
+
+
+@_difference.defjvp
+def _difference_jvp(primals, tangents):
+    (o, beta), (o_dot, beta_dot) = primals, tangents
+    lifted = _lift(o, beta)
+    relative = beta * deviations(lifted.q, o_dot.logits, o.axis) + lifted.log_q * beta_dot
+    _, of_sum = jax.jvp(
+        lambda z, b: _sum_of_powers(o._replace(logits=z), b), (o.logits, beta), (o_dot.logits, beta_dot)
+    )
+    return _difference(o, beta), (lifted.residual + lifted.constant) * relative - of_sum
 
 
 def power_loss(
@@ -233,10 +254,9 @@ def power_loss_grad(
     """
     o = odds(logits, labels, axis, where)
     b = knob(beta, o.logits, "beta")
-    lifted = _lift(o, b)
     right, wrong = o.right(), o.wrong()
     p_b, u_b = o.power_of_right(b), o.power_of_wrong(b)
     scale = o.mark((1 + b) * wrong)
-    pull = right * u_b * lifted.total() + p_b * wrong
-    for_others = scale * lifted.q * (u_b * (lifted.residual - lifted.mean) + pull)
+    pull = right * u_b * _sum_of_powers(o, b) + p_b * wrong
+    for_others = scale * o.softmax_of_others() * (u_b * _difference(o, b) + pull)
     return o.labels.place(for_others, -scale * pull)

@@ -153,7 +153,7 @@ def balance(known: Rows, z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Ro
 def _balance_jvp(primals, tangents):
     # One array of the size of the logits is kept for the reverse pass, and the label needs no scatter there.
     labels = primals[4]
-    weights = labels.place(softmax_of_others(*primals[1:]), -1)
+    weights = jnp.where(labels.mask(primals[1].shape), -1, softmax_of_others(*primals[1:]))
     return balance(*primals), jnp.sum(weights * tangents[1], labels.axis, keepdims=True)
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
+from ce_jax.losses._checks import MANY_CLASSES
 from ce_jax.losses._numerics import deviations, exponential_minus_one, poison, replace_value
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._softmax import soft_targets, softmax_along, softmax_with_peak
@@ -38,10 +39,14 @@ def others_of(o: Odds) -> Others:
     """Computes q and its differences for the rows of `o`; not to be differentiated."""
     powers, behind = o.powers(), o.gap > 0
     scale = jnp.where(o.others > 0, 1 / o.others, 1)
-    residual = jnp.where(behind, exponential_minus_one(powers, o.logits - o.shift), powers) * scale  # r_j
-    q = powers * scale
-    mean = jnp.sum(q * residual, o.axis, keepdims=True)
-    return Others(q, residual - mean, jnp.where(behind, scale, 0) + mean)
+    # Sums are taken before the division by T: one product less of the size of the logits.
+    residual = jnp.where(behind, exponential_minus_one(powers, o.logits - o.shift), powers)  # T r_j
+    mean = jnp.sum(powers * residual, o.axis, keepdims=True) * scale
+    centred = residual - mean
+    if o.logits.shape[o.axis] >= MANY_CLASSES:
+        # Near ties the entries of the gradient are as small as q_j times the rounding error of the mean is large.
+        centred -= jnp.sum(powers * centred, o.axis, keepdims=True) * scale
+    return Others(powers * scale, centred * scale, (jnp.where(behind, 1, 0) + mean) * scale)
 
 
 @jax.custom_jvp
