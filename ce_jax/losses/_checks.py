@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Integer
 
 # From so many classes on, one gather or scatter per row beats a comparison with every class; measured on CPU.
 MANY_CLASSES = 64
@@ -56,6 +56,10 @@ class Classes(NamedTuple):
     at_label: Float[Array, "..."]
     label_ok: Bool[Array, "..."]
 
+    def for_every_class(self, bad: Bool[Array, "..."]) -> Float[Array, "..."]:
+        """The entry at the label; in bad rows the sum of all, for a NaN to reach every entry of the gradient."""
+        return jnp.where(bad, jnp.sum(self.values, self.labels.axis, keepdims=True), self.at_label)
+
 
 def class_index(shape: tuple[int, ...], axis: int) -> Int[Array, "..."]:
     """The index of every entry along the class axis."""
@@ -70,10 +74,15 @@ def check_logits(logits: ArrayLike, axis: int, *, name: str = "logits") -> tuple
     if array.ndim == 0:
         raise ValueError(f"{name} must have a class axis, got a scalar: pass an array of shape [..., K]")
     if not -array.ndim <= axis < array.ndim:
-        raise ValueError(f"axis {axis} is out of range for {name} of shape {array.shape}")
+        raise ValueError(
+            f"axis must be in {-array.ndim}..{array.ndim - 1} for {name} of shape {array.shape}, got {axis}: "
+            "pass the position of the class axis"
+        )
     axis %= array.ndim
     if array.shape[axis] == 0:
-        raise ValueError(f"{name} has no classes: axis {axis} of shape {array.shape} has length 0")
+        raise ValueError(
+            f"{name} must have at least one class, got shape {array.shape}: pass the class axis as axis, here {axis}"
+        )
     return array.astype(jnp.promote_types(array.dtype, jnp.float32)), axis
 
 
@@ -87,10 +96,13 @@ def check_where(where: ArrayLike | None, shape: tuple[int, ...]) -> Bool[Array, 
     try:
         return jnp.broadcast_to(mask, shape)
     except ValueError:
-        raise ValueError(f"where of shape {mask.shape} does not broadcast to the shape {shape}") from None
+        raise ValueError(
+            f"where must broadcast to the shape {shape}, got {mask.shape}: "
+            "give it an axis of length 1 wherever it is to be repeated"
+        ) from None
 
 
-def check_labels(labels: ArrayLike, shape: tuple[int, ...], axis: int) -> Int[Array, "..."]:
+def check_labels(labels: ArrayLike, shape: tuple[int, ...], axis: int) -> Integer[Array, "..."]:
     """Returns integer labels with a class axis of length 1; they are never broadcast."""
     array = jnp.asarray(labels)
     if not jnp.issubdtype(array.dtype, jnp.integer):
@@ -112,7 +124,10 @@ def check_targets(targets: ArrayLike, logits: Float[Array, "..."]) -> Float[Arra
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"targets must be floating point, got {array.dtype}: for class indices use the integer form")
     if array.shape != logits.shape:
-        raise ValueError(f"targets must have the shape of the logits, {logits.shape}, got {array.shape}")
+        raise ValueError(
+            f"targets must have the shape of the logits, {logits.shape}, got {array.shape}: "
+            "targets are never broadcast, use jnp.broadcast_to"
+        )
     return array.astype(logits.dtype)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._checks import check_classes, check_where
-from ce_jax.losses._numerics import count, knob, logarithm, poison, replace_bad
+from ce_jax.losses._numerics import count, knob, logarithm, poison, replace_bad, replace_value
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._softmax import log_softmax_along, soft_targets, softmax_with_peak
 
@@ -131,7 +131,7 @@ def cross_entropy_with_targets(
     """
     z, t, bad, axis = soft_targets(logits, targets, axis, where)
     log_p = log_softmax_along(axis, z)
-    log_p = jnp.where((t == 0) & (log_p == -jnp.inf), 0, log_p)
+    log_p = replace_value(log_p, jnp.where((t == 0) & (log_p == -jnp.inf), 0, log_p))
     return jnp.squeeze(poison(-jnp.sum(t * log_p, axis, keepdims=True), bad), axis)
 
 
@@ -175,7 +175,8 @@ def cross_entropy_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int =
     """
     c = check_classes(probs, labels, axis, None, name="probs")
     bad = ~c.label_ok | jnp.isnan(c.at_label)
-    return jnp.squeeze(poison(-logarithm(replace_bad(c.at_label, bad)), bad), c.labels.axis)
+    at_label = replace_bad(c.for_every_class(bad), bad, 1.0)
+    return jnp.squeeze(poison(-logarithm(at_label), bad), c.labels.axis)
 
 
 def cross_entropy_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:

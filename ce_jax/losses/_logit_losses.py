@@ -1,9 +1,10 @@
 """Losses that look at the logits themselves, besides or instead of their softmax."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._checks import check_classes
+from ce_jax.losses._checks import Labels, check_classes, check_logits
 from ce_jax.losses._numerics import poison, replace_bad
 from ce_jax.losses._odds import odds
 from ce_jax.losses._softmax import logsumexp_along, softmax_along, visible_logits
@@ -38,10 +39,10 @@ def squentropy(
 
     Source: Hui, Belkin and Wright, Cut your Losses with Squentropy (2023).
     """
+    logits, axis = check_logits(logits, axis)  # once: the two parts of a derivative are not rounded before they meet
     o = odds(logits, labels, axis, where)
     r = residuals_on_logits(logits, labels, 0.0, axis, where)
-    squares = jnp.sum(r.elsewhere**2, r.labels.axis, keepdims=True)
-    return r.finish(o.surprise + squares / r.wrong_classes)
+    return r.finish(o.surprise + r.squares() / r.wrong_classes)
 
 
 def squentropy_grad(
@@ -57,7 +58,7 @@ def squentropy_grad(
     o = odds(logits, labels, axis, where)
     r = residuals_on_logits(logits, labels, 0.0, axis, where)
     wrong = o.wrong()
-    return r.finish_grad(-wrong, wrong * o.softmax_of_others() + 2 / r.wrong_classes * r.elsewhere)
+    return r.finish_grad(-wrong, wrong * o.softmax_of_others() + 2 / r.wrong_classes * r.elsewhere())
 
 
 def z_loss(
@@ -143,8 +144,7 @@ def stablemax_cross_entropy(
     z, place, label_logit, label_ok = check_classes(logits, labels, axis, where)
     bad = ~(label_ok & jnp.isfinite(jnp.max(z, place.axis, keepdims=True)))
     z, label_logit = replace_bad(z, bad), replace_bad(label_logit, bad)
-    others = jnp.sum(place.place(_stable(z), bad), place.axis, keepdims=True)
-    label = _stable(label_logit)
+    others, label = _stable_sum(z, place, bad), _stable(label_logit)
     ahead = others <= label
     ratio = others / jnp.where(ahead, label, 1)
     # log s(x) = log(1 + |x|) with the sign of x; the quotient would be 0 / 0 under autodiff for x = -inf.
@@ -166,11 +166,27 @@ def stablemax_cross_entropy_grad(
     """
     z, place, label_logit, label_ok = check_classes(logits, labels, axis, where)
     bad = ~(label_ok & jnp.isfinite(jnp.max(z, place.axis, keepdims=True)))
-    others = jnp.sum(place.place(_stable(z), 0), place.axis, keepdims=True)
+    others = _stable_sum(z, place, bad)
     total = jnp.where(bad, jnp.nan, others + _stable(label_logit))
-    slope = jnp.where(z >= 0, 1, _stable(z) ** 2)
-    return place.place(slope / total, -(others / total) / (1 + jnp.abs(label_logit)))
+    return place.place(_stable_slope(z) / total, -(others / total) / (1 + jnp.abs(label_logit)))
 
 
 def _stable(x: Rows) -> Rows:
     return jnp.where(x >= 0, 1 + jnp.where(x >= 0, x, 0), 1 / (1 + jnp.abs(x)))
+
+
+def _stable_slope(x: Rows) -> Rows:
+    return jnp.where(x >= 0, 1, _stable(x) ** 2)
+
+
+@jax.custom_jvp
+def _stable_sum(z: Rows, labels: Labels, bad: Array) -> Rows:
+    """sum_{j != y} s(z_j), 1 more in bad rows; a reverse pass keeps its slope and no mask."""
+    return jnp.sum(labels.place(_stable(z), bad), labels.axis, keepdims=True)
+
+
+@_stable_sum.defjvp
+def _stable_sum_jvp(primals, tangents):
+    z, labels, _ = primals
+    slope = labels.place(_stable_slope(z), 0)
+    return _stable_sum(*primals), jnp.sum(slope * tangents[0], labels.axis, keepdims=True)

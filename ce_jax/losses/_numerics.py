@@ -18,7 +18,7 @@ from ce_jax.losses._checks import Labels
 Rows = Float[Array, "..."]
 Mask = Bool[Array, "..."]
 
-_LARGE = 1e30  # stands in for an infinite logarithm: times 0 it is 0
+LARGE = 1e30  # stands in for an infinite logarithm: times 0 it is 0
 
 
 def subtract_exactly(a: Array, b: Array) -> tuple[Array, Array]:
@@ -222,13 +222,13 @@ def power(base: Rows, log_base: Rows, exponent: Rows) -> Rows:
     start = jnp.where(whole == 0, 1, jnp.where(whole == 1, base, base * base))
     lost = start < jnp.finfo(start.dtype).tiny
     start, whole = jnp.where(lost, 1, start), jnp.where(lost, 0, whole)
-    return start * jnp.exp((exponent - whole) * jnp.maximum(log_base, -_LARGE))
+    return start * jnp.exp((exponent - whole) * jnp.maximum(log_base, -LARGE))
 
 
 @power.defjvp
 def _power_jvp(primals, tangents):
     value = power(*primals)
-    slope = value * primals[2] * tangents[1] + value * jnp.maximum(primals[1], -_LARGE) * tangents[2]
+    slope = value * primals[2] * tangents[1] + value * jnp.maximum(primals[1], -LARGE) * tangents[2]
     return value, slope
 
 

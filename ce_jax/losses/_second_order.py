@@ -54,7 +54,10 @@ def _ssr_hvp(o: Odds, vector: Rows) -> Rows:
 def _check_vector(vector: ArrayLike, o: Odds) -> Rows:
     array = jnp.asarray(vector, o.logits.dtype)
     if array.shape != o.logits.shape:
-        raise ValueError(f"vector must have the shape of the logits, {o.logits.shape}, got {array.shape}")
+        raise ValueError(
+            f"vector must have the shape of the logits, {o.logits.shape}, got {array.shape}: "
+            "use jax.vmap for several directions"
+        )
     return array
 
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from ce_jax.losses._checks import check_logits, check_targets, check_where, class_index
+from ce_jax.losses._checks import Labels, check_logits, check_targets, check_where, class_index
 from ce_jax.losses._numerics import exponential_from, replace_bad, subtract_exactly
 
 Rows = Float[Array, "..."]
@@ -28,7 +28,8 @@ Mask = Bool[Array, "..."]
 class Peak(NamedTuple):
     """The largest logit of every row, and exponentials relative to it."""
 
-    is_peak: Mask  # True once per row, at the first class of the largest logit
+    index: Labels  # where the largest logit stands, the first of several
+    is_peak: Mask  # True there
     peak: Rows
     powers: Rows  # exp(z_k - z_a), 0 at a
     rest: Rows  # s
@@ -43,7 +44,8 @@ def find_peak(z: Rows, axis: int) -> Peak:
     first = jnp.min(jnp.where(z == peak, index, z.shape[axis]), axis, keepdims=True)
     is_peak = index == first
     powers = jnp.where(is_peak, 0, exponential_from(z, peak, jnp.zeros_like(peak)))
-    return Peak(is_peak, peak, powers, jnp.sum(powers, axis, keepdims=True), jnp.isfinite(peak))
+    at = Labels(jnp.minimum(first, z.shape[axis] - 1), axis)
+    return Peak(at, is_peak, peak, powers, jnp.sum(powers, axis, keepdims=True), jnp.isfinite(peak))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -56,8 +58,24 @@ def softmax_along(axis: int, z: Rows) -> Rows:
 @softmax_along.defjvp
 def _softmax_jvp(axis, primals, tangents):
     p = softmax_along(axis, *primals)
-    _, tangent = jax.jvp(partial(log_softmax_along, axis), primals, tangents)
-    return p, p * tangent
+    change, below, at_peak, is_peak = _relative_change(axis, p, primals[0], tangents[0])
+    return p, jnp.where(is_peak, at_peak * change, below * change)
+
+
+def _relative_change(axis: int, p: Rows, z: Rows, dz: Rows) -> tuple[Rows, Rows, Rows, Mask]:
+    """d log p_k = dz_k - sum_j p_j dz_j; p_j but for the largest, p_a, the largest, and where that stands.
+
+    Of the size of the logits, a reverse pass keeps only `below` and `is_peak`.
+    """
+    top = find_peak(z, axis)
+    is_peak = top.is_peak
+    below = jnp.where(is_peak, 0, p)
+    at_peak = jnp.sum(jnp.where(is_peak, p, 0), axis, keepdims=True)
+    drift = jnp.sum(below * dz, axis, keepdims=True)
+    # 1 - p_a as the sum of the others keeps its precision, and it can be differentiated again.
+    missing = jnp.sum(below, axis, keepdims=True)
+    pull = at_peak * top.index.pick(dz)
+    return jnp.where(is_peak, missing * dz, dz - pull) - drift, below, at_peak, is_peak
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -72,14 +90,7 @@ def log_softmax_along(axis: int, z: Rows) -> Rows:
 @log_softmax_along.defjvp
 def _log_softmax_jvp(axis, primals, tangents):
     (z,), (dz,) = primals, tangents
-    is_peak = find_peak(z, axis).is_peak
-    p = softmax_along(axis, z)
-    below = jnp.where(is_peak, 0, p)
-    drift = jnp.sum(below * dz, axis, keepdims=True)
-    # 1 - p_a as the sum of the others keeps its precision, and it can be differentiated again.
-    at_peak = jnp.sum(below, axis, keepdims=True) * dz
-    pull = jnp.sum(jnp.where(is_peak, p * dz, 0), axis, keepdims=True)
-    return log_softmax_along(axis, z), jnp.where(is_peak, at_peak, dz - pull) - drift
+    return log_softmax_along(axis, z), _relative_change(axis, softmax_along(axis, z), z, dz)[0]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -118,6 +129,7 @@ def soft_targets(
     bad = ~jnp.isfinite(jnp.max(z, axis, keepdims=True)) | ~jnp.isfinite(jnp.sum(t, axis, keepdims=True))
     if visible is not None:
         bad |= jnp.any(~visible & (t != 0), axis, keepdims=True)
+        z = jnp.where(visible | bad, check_logits(logits, axis)[0], -jnp.inf)  # NaN reaches hidden classes too
     # Logits 0 and the first class as target: every entry of the gradient is other than 0, for `poison` to find.
     first = (class_index(z.shape, axis) == 0).astype(t.dtype)
     return replace_bad(z, bad), replace_bad(t, bad, first), bad, axis

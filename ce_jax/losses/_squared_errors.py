@@ -1,7 +1,9 @@
 """Other squared errors: of the true class alone, of given probabilities, and of the logits without softmax."""
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
@@ -17,11 +19,20 @@ class LogitResiduals(NamedTuple):
     """Residuals of logits, 0 where a class is left out."""
 
     at_label: Rows  # z_y - target
-    elsewhere: Rows  # z_j, 0 at the label
+    logits: Rows
+    others: Mask  # the classes that count, but for the label
     labels: Labels
-    wrong_classes: Rows  # how many classes `elsewhere` has, at least 1
+    wrong_classes: Rows  # how many others there are, at least 1
     bad: Mask
     impossible: Mask  # the label has the logit -inf
+
+    def elsewhere(self) -> Rows:
+        """z_j, 0 at the label."""
+        return elsewhere(self.logits, self.others)
+
+    def squares(self) -> Rows:
+        """sum_{j != y} z_j^2."""
+        return sum_of_squares(self.logits, self.others, self.labels.axis)
 
     def finish(self, rows: Rows) -> Rows:
         """Turns rows of a loss into +inf or NaN where they must be, and drops the class axis."""
@@ -33,6 +44,23 @@ class LogitResiduals(NamedTuple):
         return jnp.where(self.bad, jnp.nan, grad)
 
 
+def elsewhere(z: Rows, others: Mask) -> Rows:
+    """The logits of the others, 0 in place of the rest."""
+    return jnp.where(others, z, 0)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def sum_of_squares(z: Rows, others: Mask, axis: int) -> Rows:
+    """The sum of the squared logits of the others; a reverse pass keeps its slope and no mask."""
+    return jnp.sum(elsewhere(z, others) ** 2, axis, keepdims=True)
+
+
+@sum_of_squares.defjvp
+def _sum_of_squares_jvp(axis, primals, tangents):
+    slope = 2 * elsewhere(*primals)
+    return sum_of_squares(*primals, axis), jnp.sum(slope * tangents[0], axis, keepdims=True)
+
+
 def residuals_on_logits(
     logits: ArrayLike, labels: ArrayLike, target: ArrayLike, axis: int, where: ArrayLike | None
 ) -> LogitResiduals:
@@ -41,10 +69,11 @@ def residuals_on_logits(
     bad = ~(label_ok & (jnp.max(z, place.axis, keepdims=True) < jnp.inf))
     impossible = ~bad & (at_label == -jnp.inf)
     present = (z > -jnp.inf) | bad
-    elsewhere = jnp.where(present, place.place(replace_bad(z, bad, 1.0), 0), 0)
+    others = place.place(present, False)
     at_label = jnp.where(impossible, 0, at_label) - knob(target, z, "target")
     wrong_classes = jnp.maximum(jnp.sum(present, place.axis, keepdims=True, dtype=z.dtype) - 1, 1)
-    return LogitResiduals(replace_bad(at_label, bad, 1.0), elsewhere, place, wrong_classes, bad, impossible)
+    at_label, z = replace_bad(at_label, bad, 1.0), replace_bad(z, bad, 1.0)
+    return LogitResiduals(at_label, z, others, place, wrong_classes, bad, impossible)
 
 
 def true_class_ssr(
@@ -127,7 +156,7 @@ def ssr_on_logits(
     Source: Hui and Belkin, Evaluation of Neural Architectures Trained with Square Loss vs Cross-Entropy (2021).
     """
     r = residuals_on_logits(logits, labels, target, axis, where)
-    rest = jnp.sum(r.elsewhere**2, r.labels.axis, keepdims=True)
+    rest = r.squares()
     return r.finish(knob(scale, rest, "scale") * r.at_label**2 + rest)
 
 
@@ -148,7 +177,7 @@ def ssr_on_logits_grad(
     Array([-1.,  1.], dtype=float32)
     """
     r = residuals_on_logits(logits, labels, target, axis, where)
-    return r.finish_grad(2 * knob(scale, r.at_label, "scale") * r.at_label, 2 * r.elsewhere)
+    return r.finish_grad(2 * knob(scale, r.at_label, "scale") * r.at_label, 2 * r.elsewhere())
 
 
 def ssr_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
@@ -218,7 +247,7 @@ def true_class_ssr_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis:
 
 
 def _probability_residuals(probs: ArrayLike, labels: ArrayLike, axis: int) -> tuple[Rows, Rows, Mask, Labels]:
-    p, place, at_label, label_ok = check_classes(probs, labels, axis, None, name="probs")
-    bad = ~(label_ok & jnp.isfinite(jnp.sum(p, place.axis, keepdims=True)))
-    residual = replace_bad(place.place(p, at_label - 1), bad, 1.0)
-    return residual, replace_bad(at_label - 1, bad, 1.0), bad, place
+    c = check_classes(probs, labels, axis, None, name="probs")
+    bad = ~(c.label_ok & jnp.isfinite(jnp.sum(c.values, c.labels.axis, keepdims=True)))
+    residual = replace_bad(c.labels.place(c.values, c.at_label - 1), bad, 1.0)
+    return residual, replace_bad(c.for_every_class(bad) - 1, bad, 1.0), bad, c.labels

@@ -7,7 +7,7 @@ for p_j where that is exact: see `ce_jax.losses._odds`.
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._numerics import knob
+from ce_jax.losses._numerics import LARGE, knob, replace_value
 from ce_jax.losses._odds import odds
 
 Rows = Float[Array, "..."]
@@ -41,7 +41,10 @@ def focal_loss(
     Source: Lin, Goyal, Girshick, He and Dollar, Focal Loss for Dense Object Detection (2017).
     """
     o = odds(logits, labels, axis, where)
-    return o.finish(o.power_of_wrong(knob(gamma, o.logits, "gamma")) * o.surprise)
+    damping = o.power_of_wrong(knob(gamma, o.logits, "gamma"))
+    # An infinite surprise is finite in the product rule, where it meets a derivative of the damping that is 0.
+    finite = replace_value(o.surprise, jnp.minimum(o.surprise, LARGE))
+    return o.finish(replace_value(damping * finite, damping * o.surprise))
 
 
 def focal_loss_grad(
