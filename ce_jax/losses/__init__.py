@@ -1,4 +1,45 @@
-"""Classification losses on logits, exact in both tails, each beside its hand-written gradient."""
+"""Classification losses on logits, exact in both tails, each beside its hand-written gradient.
+
+Conventions of other libraries, and the line that converts. z are logits, p their softmax, y labels, t targets, w
+weights, N rows and K classes; what stands on the right equals what stands on the left. Here a loss is one value per
+row, without a factor, and `mean_over` divides by the sum of the weights.
+
+| theirs | factor, denominator, smoothing | here |
+|---|---|---|
+| **optax** | one value per row | |
+| `softmax_cross_entropy_with_integer_labels(z, y)` | labels < 0 count from the end; here NaN | `cross_entropy(z, y)` |
+| `softmax_cross_entropy(z, t)` | t not renormalised | `cross_entropy_with_targets(z, t)` |
+| the same with `smooth_labels(onehot, e)` | over all K | `cross_entropy(z, y, label_smoothing=e)` |
+| `poly_loss_cross_entropy(z, onehot)` | epsilon 2 unless given; here 1 | `poly1_loss(z, y, epsilon=2.0)` |
+| `sigmoid_focal_loss(z, y)`, y 0 or 1 | no alpha unless given | `focal_loss(stack([0 * z, z], -1), y)` |
+| `squared_error(p, onehot).sum(-1)` | no 1/2 | `ssr(z, y)` |
+| `l2_loss(p, onehot).sum(-1)` | 1/2 | `ssr(z, y) / 2` |
+| **PyTorch** | mean over rows | |
+| `cross_entropy(z, y)` | rows labelled -100 left out | `mean_over(cross_entropy(z, y), where=y != -100)` |
+| the same with `weight=w` [K] | divided by the sum of w_y | `mean_over(cross_entropy(z, y), weights=w[y])` |
+| the same, but t for y | divided by N | `mean_over(cross_entropy_with_targets(z, w * t))` |
+| the same with `label_smoothing=e` | over all K | `mean_over(cross_entropy(z, y, label_smoothing=e))` |
+| `mse_loss(p, onehot)` | divided by N K | `mean_over(ssr(z, y)) / K` |
+| **Keras** | mean over rows; p, unless `from_logits`, clipped to 1e-7 from 0 and 1 | |
+| `SparseCategoricalCrossentropy(from_logits=True)` | | `mean_over(cross_entropy(z, y))` |
+| the same with `sample_weight=w` | divided by N, not by the sum of w | `mean_over(w * cross_entropy(z, y))` |
+| `CategoricalCrossentropy(label_smoothing=e)` | over all K | `mean_over(cross_entropy(z, y, label_smoothing=e))` |
+| `CategoricalFocalCrossentropy()` | alpha 1/4, gamma 2 | `mean_over(focal_loss(z, y)) / 4` |
+| `MeanSquaredError()` of p and onehot | divided by N K | `mean_over(ssr(z, y)) / K` |
+| **TensorFlow** | one value per row | |
+| `nn.sparse_softmax_cross_entropy_with_logits` | bad label: error on CPU, NaN on GPU | `cross_entropy(z, y)` |
+| `tfp.stats.brier_score(y, z)` | without the 1 of the one-hot | `ssr(z, y) - 1` |
+| **scikit-learn** | mean over rows, weights divided by their sum; p clipped to eps from 0 and 1 | |
+| `log_loss(y, p, sample_weight=w)` | | `mean_over(cross_entropy(z, y), weights=w)` |
+| `log_loss(y, p, normalize=False)` | sum over rows | `cross_entropy(z, y).sum()` |
+| `brier_score_loss(y, p)`, K > 2 | no 1/2 | `mean_over(ssr(z, y))` |
+| `brier_score_loss(y, p[:, 1])`, K = 2 | 1/2: one output counts | `mean_over(ssr(z, y)) / 2` |
+| **T5X, MaxText** | one value per row | |
+| cross-entropy with smoothing e | over the K - 1 others | `cross_entropy(z, y, label_smoothing=e * K / (K - 1))` |
+
+A row whose label is hidden by `where` is NaN here; optax gives a number for it, which can be negative. A mean over no
+row is 0 here and NaN in PyTorch.
+"""
 
 from ce_jax.losses._checks import validate_labels
 from ce_jax.losses._cross_entropy import (
