@@ -1,7 +1,8 @@
 """One table, loss x route x transformation, and the behaviour that all losses share.
 
-Exactness in units of the last place has a file of its own, `test_loss_precision.py`, and so have bad input, the
-families, second derivatives in closed form and the conventions of other libraries.
+Files of their own have exactness in units of the last place (`test_loss_precision.py`), bad input and reductions
+(`test_bad_input.py`), the families (`test_families.py`), second derivatives in closed form (`test_second_order.py`),
+what a reverse pass keeps (`test_residuals.py`) and the conventions of other libraries (`test_parity.py`).
 """
 
 import functools
