@@ -1,32 +1,40 @@
 """Thousands of training runs in one compiled program: lanes = seeds x hyperparameters, by vmap.
 
-A sweep is cut into **waves** of one fixed shape [seeds, hyperparameters]; a wave is one call of the compiled program,
-so every learning rate, seed and loss parameter runs through the same executable. Seeds are the outer axis: the lanes
-of one seed share initial parameters, data and batches, which XLA then reads once for all of them. Over several
-devices the seed axis is sharded with `shard_map`; lanes never talk to each other, so the program holds no collective.
+A sweep is cut into **waves** of one fixed shape [seeds, hyperparameters], and a wave's steps into **segments** between
+which the host can look, store and stop; every call is a call of the same executable, so learning rates, seeds and loss
+parameters never recompile. Seeds are the outer axis: the lanes of one seed share data and batches, so that their first
+layers are one matrix product. Over several devices, of one process or of many, the seed axis is sharded with
+`shard_map`; lanes never talk to each other, so the program holds no collective.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ce_jax.training import Hyperparameters, Splits
+from ce_jax.training import Hyperparameters, Splits, Training, segments
 
-__all__ = ["Block", "CompiledWave", "Plan", "blocks", "compile_wave", "lane_bytes", "plan_waves", "sweep"]
+__all__ = ["Block", "Checkpoint", "CompiledWave", "Plan", "blocks", "compile_wave", "lane_bytes", "plan_waves", "sweep"]
+
+_MOST_RATES = 16
+_CACHE = 20 * 2**20  # bytes of one step of all lanes of a device, above which lanes get slower; measured on CPU
 
 
 class Plan(NamedTuple):
-    """Shape of a wave and the devices it is spread over (`seeds_per_wave` is a multiple of their number)."""
+    """Shape of a wave, the devices it is spread over (`seeds_per_wave` is a multiple of their number), and its cuts."""
 
     seeds_per_wave: int
     rates_per_wave: int
     devices: int
+    segment_steps: int | None = None
+    """Steps between two looks of the host; None for the whole run in one call."""
 
 
 class Block(NamedTuple):
@@ -36,39 +44,121 @@ class Block(NamedTuple):
     hyper: tuple[int, ...]
 
 
-class CompiledWave(NamedTuple):
-    """One compiled program for waves of a fixed shape.
+class Checkpoint(NamedTuple):
+    """A wave after some of its segments, as plain arrays: all that is needed to go on."""
 
-    `run(seeds [s], hyper ([l] leaves), data) -> {metric: numpy [l, s, E]}` for any s, l up to the plan's.
-    """
+    segment: int
+    """How many segments are finished."""
+    leaves: tuple[np.ndarray, ...]
+    """The state of all lanes, [s, l, ...] each, in the order of `jax.tree.leaves`."""
+    curves: dict[str, np.ndarray]
+    """What has been measured so far, [s, l, evaluations] each."""
 
-    run: Callable[[Sequence[int] | np.ndarray, Hyperparameters, Splits], dict[str, np.ndarray]]
+
+@dataclass(frozen=True, eq=False)
+class CompiledWave:
+    """One compiled program for waves of a fixed shape, made by `compile_wave`."""
+
+    advance: Callable[..., Any]
+    shapes: Any
+    """Shape and dtype of every leaf of a wave's state."""
+    intervals: np.ndarray
+    plan: Plan
+    mesh: Mesh
     temp_bytes: int | None
+
+    def run(
+        self,
+        seeds: Sequence[int] | np.ndarray,
+        hyper: Hyperparameters,
+        data: Splits,
+        *,
+        checkpoint: Checkpoint | None = None,
+        save: Callable[[Checkpoint], None] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Train seeds [s] under hyperparameters with leaves [l], for any s and l up to the plan's.
+
+        Args:
+          seeds, hyper, data: as in `sweep`; data with a leading axis holds one split for each of the seeds.
+          checkpoint: where to go on, from an earlier call with the same arguments.
+          save: called after every segment but the last.
+
+        Returns:
+          `{metric: [l, s, E]}`.
+        """
+        num_seeds, num_rates = len(seeds), len(hyper.learning_rate)
+        per_seed = np.ndim(data.train.labels) == 2
+        # Padding lanes repeat the last real one: same shape, no new numbers, results dropped.
+        placed = self._place(_pad(np.asarray(seeds, np.uint32), self.plan.seeds_per_wave), True)
+        hyper = jax.tree.map(lambda leaf: self._place(_pad(np.asarray(leaf), self.plan.rates_per_wave), False), hyper)
+        data = jax.tree.map(
+            lambda leaf: self._place(_pad(np.asarray(leaf), self.plan.seeds_per_wave) if per_seed else leaf, per_seed),
+            data,
+        )
+        shapes, structure = jax.tree.flatten(self.shapes)
+        # The first segment makes its own state and does not read this one.
+        start = checkpoint or Checkpoint(0, tuple(np.zeros(leaf.shape, leaf.dtype) for leaf in shapes), {})
+        state = jax.tree.unflatten(structure, [self._place(leaf, True) for leaf in start.leaves])
+        curves = [start.curves] if start.curves else []
+        for segment in range(start.segment, len(self.intervals)):
+            intervals = self.intervals[segment]
+            state, measured = self.advance(placed, np.array(segment == 0), state, intervals, hyper, data)
+            wanted = intervals[:, 2] == 1
+            curves.append({name: curve[..., wanted] for name, curve in _fetch(measured).items()})
+            if save is not None and segment + 1 < len(self.intervals):
+                curves = [_joined(curves)]
+                save(Checkpoint(segment + 1, tuple(_fetch(jax.tree.leaves(state))), curves[0]))
+        return {name: np.swapaxes(curve, 0, 1)[:num_rates, :num_seeds] for name, curve in _joined(curves).items()}
+
+    def _place(self, leaf: Any, over_seeds: bool) -> jax.Array:
+        return jax.device_put(leaf, NamedSharding(self.mesh, PartitionSpec("seeds") if over_seeds else PartitionSpec()))
+
+
+def _joined(curves: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([piece[name] for piece in curves], axis=-1) for name in curves[0]}
+
+
+def _fetch(tree: Any) -> Any:
+    """Arrays on the host of every process, wherever their pieces lie."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+    return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def plan_waves(
-    seed_counts: Sequence[int], num_rates: int, bytes_per_lane: int, *, budget: int = 2**28, devices: int = 1
+    seed_counts: Sequence[int],
+    num_rates: int,
+    bytes_per_lane: int,
+    *,
+    bytes_per_step: int = 0,
+    budget: int = 2**30,
+    devices: int = 1,
 ) -> Plan:
-    """Choose the wave's shape: at most four rates wide, as many seeds as the byte budget holds, whole devices.
+    """Choose the wave's shape: up to 16 rates wide, as many seeds as the cache and the byte budget hold.
 
-    Four rates let one wave widen a grid without padding and still share each seed's batches four ways. Among the
-    numbers of seeds that fit, the largest of those that train the fewest padding lanes is taken.
+    Wide waves share each seed's batches and its first layer's product among more lanes. Among the numbers of seeds that
+    fit, the largest of those that train the fewest padding lanes is taken.
 
     Args:
       seed_counts: sizes of the groups of seeds that are trained one after another (tuning seeds, fresh seeds).
       num_rates: number of hyperparameters in the narrowest group.
       bytes_per_lane: memory that one run needs, see `lane_bytes`.
+      bytes_per_step: the part of it that a training step touches; waves are kept small enough for the cache.
       budget: bytes that one wave may need on one device.
       devices: number of devices that share a wave's seeds.
 
     >>> plan_waves((10, 50), 11, 10_000)
-    Plan(seeds_per_wave=10, rates_per_wave=4, devices=1)
-    >>> plan_waves((10, 50), 11, 10_000_000)
-    Plan(seeds_per_wave=5, rates_per_wave=4, devices=1)
+    Plan(seeds_per_wave=10, rates_per_wave=11, devices=1, segment_steps=None)
+    >>> plan_waves((10, 50), 32, 10_000_000)
+    Plan(seeds_per_wave=5, rates_per_wave=16, devices=1, segment_steps=None)
     """
-    rates = min(4, num_rates)
+    # Equal blocks: 20 rates are two waves of 10, not one of 16 and one of 4 that is mostly padding.
+    rates = math.ceil(num_rates / math.ceil(num_rates / _MOST_RATES))
     devices = min(devices, max(seed_counts))
-    fitting = max(1, budget // (bytes_per_lane * rates)) * devices
+    lanes = min(budget // max(bytes_per_lane, 1), _CACHE // max(bytes_per_step, 1))
+    if lanes < 2 * rates:  # two seeds are better company than more rates of one; measured on CPU
+        rates = max(1, lanes // 2)
+    fitting = max(1, lanes // rates) * devices
     sizes = range(devices, max(devices, min(fitting, max(seed_counts))) + 1, devices)
 
     def trained(size: int) -> int:
@@ -109,9 +199,7 @@ def blocks(seeds: Sequence[int], hyper: Sequence[int], plan: Plan) -> Iterator[B
             )
 
 
-def compile_wave(
-    train: Callable[..., Mapping[str, Any]], plan: Plan, hyper: Hyperparameters, data: Splits
-) -> CompiledWave:
+def compile_wave(train: Training, plan: Plan, hyper: Hyperparameters, data: Splits) -> CompiledWave:
     """Compile `train` for waves of the plan's shape.
 
     Args:
@@ -121,56 +209,53 @@ def compile_wave(
       data: split arrays; with a leading seed axis (inputs [S, N, D]) every seed has its own split.
 
     Returns:
-      The compiled program and its temporary memory in bytes (None where the backend does not say).
+      The compiled program; its temporary memory is in bytes, None where the backend does not say.
     """
     per_seed = np.ndim(data.train.labels) == 2
     mesh = Mesh(np.asarray(jax.devices()[: plan.devices]), ("seeds",))
     over_seeds, shared = PartitionSpec("seeds"), PartitionSpec()
     data_spec = over_seeds if per_seed else shared
 
-    def wave(seeds: jax.Array, hyper: Hyperparameters, data: Splits) -> Mapping[str, Any]:
-        def one_seed(seed: jax.Array, data: Splits) -> Mapping[str, Any]:
+    def wave(seeds: Any, fresh: Any, state: Any, intervals: Any, hyper: Hyperparameters, data: Splits) -> Any:
+        def one_seed(seed: jax.Array, state: Any, data: Splits) -> Any:
             # Named, because lanes of an "rbg" key would share their draws under vmap.
             key = jax.random.key(seed, impl="threefry2x32")
-            return jax.vmap(lambda one: train(key, one, data))(hyper)
 
-        return jax.vmap(one_seed, (0, 0 if per_seed else None))(seeds, data)
+            def one_lane(state: Any, one: Hyperparameters) -> Any:
+                state = jax.lax.cond(fresh, lambda: train.begin(key, one, data), lambda: state)
+                return train.advance(key, state, one, data, intervals)
 
-    sharded = jax.shard_map(
-        wave, mesh=mesh, in_specs=(over_seeds, shared, data_spec), out_specs=over_seeds, check_vma=False
+            return jax.vmap(one_lane)(state, hyper)
+
+        return jax.vmap(one_seed, (0, 0, 0 if per_seed else None))(seeds, state, data)
+
+    specs = (over_seeds, shared, over_seeds, shared, shared, data_spec)
+    sharded = jax.shard_map(wave, mesh=mesh, in_specs=specs, out_specs=over_seeds, check_vma=False)
+    lanes = (plan.seeds_per_wave, plan.rates_per_wave)
+
+    def shaped(leaf: Any, leading: tuple[int, ...] = (), drop: int = 0) -> jax.ShapeDtypeStruct:
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+        return jax.ShapeDtypeStruct((*leading, *np.shape(leaf)[drop:]), jax.dtypes.canonicalize_dtype(dtype))
+
+    one = jax.tree.map(lambda leaf: shaped(leaf, (), 1), hyper)
+    one_data = jax.tree.map(lambda leaf: shaped(leaf, (), int(per_seed)), data)
+    key = jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32"))
+    shapes = jax.tree.map(lambda leaf: shaped(leaf, lanes), jax.eval_shape(train.begin, key, one, one_data))
+    intervals = segments(train.evaluate_at, plan.segment_steps)
+    compiled = (
+        jax.jit(sharded)
+        .lower(
+            jax.ShapeDtypeStruct((plan.seeds_per_wave,), jnp.uint32),
+            jax.ShapeDtypeStruct((), jnp.bool_),
+            shapes,
+            shaped(intervals[0]),
+            jax.tree.map(lambda leaf: shaped(leaf, (plan.rates_per_wave,), 1), hyper),
+            jax.tree.map(lambda leaf: shaped(leaf, (plan.seeds_per_wave,) if per_seed else (), int(per_seed)), data),
+        )
+        .compile()
     )
-
-    def shaped(leaf: Any, leading: tuple[int, ...], trailing: tuple[int, ...]) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((*leading, *trailing), jax.dtypes.canonicalize_dtype(np.asarray(leaf).dtype))
-
-    arguments = (
-        jax.ShapeDtypeStruct((plan.seeds_per_wave,), jnp.uint32),
-        jax.tree.map(lambda leaf: shaped(leaf, (plan.rates_per_wave,), ()), hyper),
-        jax.tree.map(
-            lambda leaf: (
-                shaped(leaf, (plan.seeds_per_wave,), leaf.shape[1:]) if per_seed else shaped(leaf, (), leaf.shape)
-            ),
-            data,
-        ),
-    )
-    compiled = jax.jit(sharded).lower(*arguments).compile()
-
-    def run(seeds: Sequence[int] | np.ndarray, hyper: Hyperparameters, data: Splits) -> dict[str, np.ndarray]:
-        num_seeds, num_rates = len(seeds), len(hyper.learning_rate)
-        # Padding lanes repeat the last real one: same shape, no new numbers, results dropped.
-        seeds_padded = np.asarray(_pad(np.asarray(seeds, np.uint32), plan.seeds_per_wave))
-        hyper = jax.tree.map(lambda leaf: _pad(np.asarray(leaf), plan.rates_per_wave), hyper)
-        if per_seed:
-            data = jax.tree.map(lambda leaf: _pad(np.asarray(leaf), plan.seeds_per_wave), data)
-        placed = [
-            jax.device_put(argument, jax.sharding.NamedSharding(mesh, spec))
-            for argument, spec in zip((seeds_padded, hyper, data), (over_seeds, shared, data_spec), strict=True)
-        ]
-        curves = jax.device_get(compiled(*placed))
-        return {name: np.swapaxes(curve, 0, 1)[:num_rates, :num_seeds] for name, curve in curves.items()}
-
     memory = compiled.memory_analysis()  # not every backend knows
-    return CompiledWave(run, memory and memory.temp_size_in_bytes)
+    return CompiledWave(compiled, shapes, intervals, plan, mesh, memory and memory.temp_size_in_bytes)
 
 
 def _pad(leaf: np.ndarray, length: int) -> np.ndarray:
@@ -179,7 +264,7 @@ def _pad(leaf: np.ndarray, length: int) -> np.ndarray:
 
 
 def sweep(
-    train: Callable[..., Mapping[str, Any]],
+    train: Training,
     seeds: Sequence[int],
     hyper: Hyperparameters,
     data: Splits,

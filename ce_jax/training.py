@@ -5,11 +5,13 @@
 `jit(vmap(vmap(train)))` and learning rates, seeds and parameters of a loss family never recompile.
 
 Samples are innermost ("columns", logits [K, N]): a small classifier has far more samples than classes, and the
-innermost axis is the one that the hardware vectorises over.
+innermost axis is the one that the hardware vectorises over. For the same reason weights are held as [out, in] while
+they train: the product with the inputs, W x, then needs no transpose, and that of many lanes is one product.
 """
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -17,21 +19,24 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from jaxtyping import Key
 
+from ce_jax._shuffle import shuffled
 from ce_jax.backprop import backprop_columns
 from ce_jax.losses import Loss, cross_entropy, log_odds, ssr
-from ce_jax.models import Model, Params
+from ce_jax.models import Layer, Model, Params
 
 __all__ = [
     "METRICS",
     "Hyperparameters",
     "Part",
     "Splits",
+    "State",
+    "Training",
     "evaluation_steps",
     "make_optimizer",
     "make_train",
     "optimizer_names",
+    "segments",
 ]
 
 METRICS = (
@@ -74,11 +79,52 @@ class State(NamedTuple):
     """What a run carries from step to step."""
 
     params: Params
+    """Weights [out, in], the transpose of the model's own."""
     optimizer_state: Any
-    order: Array
-    """Training indices in this epoch's order; it depends on the seed alone, so lanes of one seed share it."""
     alive: Array
     """False from the first evaluation at which something was not finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A training run, whole or piece by piece, as pure functions.
+
+    `begin(key, hyper, data)` gives the state before the first step. `advance(key, state, hyper, data, intervals)` with
+    intervals [n, 3] trains over the steps first..last-1 of every interval (first, last, evaluate), and gives the state
+    after them and {metric: [n]}, NaN where `evaluate` is not 1. Called, it is a whole run:
+    `training(key, hyper, data) -> {metric: [E]}`.
+    """
+
+    begin: Callable[[Array, Hyperparameters, Splits], State]
+    advance: Callable[[Array, State, Hyperparameters, Splits, Any], tuple[State, dict[str, Array]]]
+    evaluate_at: tuple[int, ...]
+
+    def __call__(self, key: Array, hyper: Hyperparameters, data: Splits) -> dict[str, Array]:
+        """All evaluations of a run from its first step to its last."""
+        (whole,) = segments(self.evaluate_at)
+        return self.advance(key, self.begin(key, hyper, data), hyper, data, whole)[1]
+
+
+def segments(evaluate_at: Sequence[int], steps: int | None = None) -> np.ndarray:
+    """Cut a run into segments of at most `steps` steps: intervals [segments, n, 3] for `Training.advance`.
+
+    All have the same n, so that one program serves them all; what is missing is filled with empty intervals.
+
+    >>> segments((0, 1, 5), 3).tolist()
+    [[[0, 0, 1], [0, 1, 1], [1, 3, 0]], [[3, 5, 1], [5, 5, 0], [5, 5, 0]]]
+    """
+    length = steps or max(evaluate_at[-1], 1)
+    cuts = range(length, evaluate_at[-1], length)
+    ends = sorted({*evaluate_at, *cuts})
+    pieces: list[list[tuple[int, int, int]]] = [[]]
+    for first, last in zip([0, *ends[:-1]], ends, strict=True):
+        pieces[-1].append((first, last, int(last in evaluate_at)))
+        if last in cuts:
+            pieces.append([])
+    longest = max(map(len, pieces))
+    return np.asarray(
+        [piece + [(piece[-1][1], piece[-1][1], 0)] * (longest - len(piece)) for piece in pieces], np.int32
+    )
 
 
 def evaluation_steps(steps: int, *, every: int | None = None, points: int = 64) -> tuple[int, ...]:
@@ -104,7 +150,13 @@ def optimizer_names() -> tuple[str, ...]:
         if rate is not None and all(other.default is not other.empty for other in parameters.values()):
             found.add(name)
     # These need the loss at every update or a key of their own, are deprecated, or only scale another one.
-    return tuple(sorted(found - {"lbfgs", "polyak_sgd", "noisy_sgd", "optimistic_adam", "scale_by_learning_rate"}))
+    return tuple(
+        sorted(
+            name
+            for name in found - {"lbfgs", "polyak_sgd", "noisy_sgd", "optimistic_adam"}
+            if not name.startswith("scale_by_")
+        )
+    )
 
 
 def make_optimizer(name: str, learning_rate: Any, options: Mapping[str, Any] | None = None) -> Any:
@@ -138,7 +190,7 @@ def make_train(
     optimizer_options: Mapping[str, Any] | None = None,
     batch_size: int | None = None,
     gradient: str = "autodiff",
-) -> Callable[[Key[Array, ""], Hyperparameters, Splits], dict[str, Array]]:
+) -> Training:
     """Build `train(key, hyper, data) -> {metric: [E]}`, a whole training run.
 
     Args:
@@ -152,9 +204,9 @@ def make_train(
       gradient: `autodiff` (jax.grad of loss and model) or `manual` (`ce_jax.backprop`, no autodiff).
 
     Returns:
-      A pure function. `key` is split in two: initial parameters and batch order, so two losses given the same key
-      start equal and see equal batches. Divergence is a result, not an error: every metric is NaN from the first
-      evaluation at which the loss or its gradient was not finite.
+      A pure function, see `Training`. `key` is split in two, initial parameters and batch order, so two losses given
+      the same key start equal and see equal batches. Divergence is a result, not an error: every metric is NaN from
+      the first evaluation at which the loss or its gradient was not finite.
 
     Raises:
       ValueError: unknown optimizer or gradient route, evaluation steps that do not start at 0 or do not increase.
@@ -176,52 +228,62 @@ def make_train(
         raise ValueError(f"gradient: {loss.name} has no hand-written gradient; use 'autodiff'")
     make_optimizer(optimizer, 0.1, optimizer_options)  # wrong names fail here, not inside a trace
     value_and_gradient = _value_and_gradient(model, loss, gradient)
-    # One row per interval (first step, one past the last); the first is empty: the evaluation of the start.
-    intervals = jnp.asarray(np.stack([np.concatenate([[0], steps[:-1]]), steps], axis=1))
 
-    def train(key: Array, hyper: Hyperparameters, data: Splits) -> dict[str, Array]:
+    def begin(key: Array, hyper: Hyperparameters, data: Splits) -> State:
+        inputs = jnp.asarray(data.train.inputs)
+        params = model.init(jax.random.split(key)[0], inputs.shape[1], num_classes)
+        params = jax.tree.map(lambda leaf: leaf.astype(inputs.dtype), _transposed(params))
+        transform = make_optimizer(optimizer, hyper.learning_rate, optimizer_options)
+        return State(params, transform.init(params), jnp.array(True))
+
+    def advance(key: Array, state: State, hyper: Hyperparameters, data: Splits, intervals: Any) -> tuple[State, Any]:
         data = jax.tree.map(jnp.asarray, data)
         inputs, labels = data.train
         size = inputs.shape[0]
         if batch_size is not None and batch_size > size:
             raise ValueError(f"batch_size: expected at most the {size} training examples; got {batch_size}")
-        init_key, order_key = jax.random.split(key)
+        order_key = jax.random.split(key)[1]
         transform = make_optimizer(optimizer, hyper.learning_rate, optimizer_options)
-        params = jax.tree.map(
-            lambda leaf: leaf.astype(inputs.dtype), model.init(init_key, inputs.shape[1], num_classes)
-        )
+
+        def batch_of(index: Array) -> tuple[Array, Array]:
+            if batch_size is None:
+                return inputs, labels
+            epoch, position = jnp.divmod(index, size // batch_size)
+            positions = position * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+            chosen = shuffled(jax.random.fold_in(order_key, epoch), positions, size)
+            return inputs[chosen], labels[chosen]
 
         def step(index: Array, state: State) -> State:
-            if batch_size is None:
-                order, batch = state.order, (inputs, labels)
-            else:
-                epoch, position = jnp.divmod(index, size // batch_size)
-                order = jax.lax.cond(
-                    position == 0,
-                    lambda: jax.random.permutation(jax.random.fold_in(order_key, epoch), size).astype(jnp.int32),
-                    lambda: state.order,
-                )
-                chosen = jax.lax.dynamic_slice(order, (position * batch_size,), (batch_size,))
-                batch = (inputs[chosen], labels[chosen])
-            _, gradients, _ = value_and_gradient(state.params, *batch, hyper.loss_options)
+            _, gradients, _ = value_and_gradient(state.params, *batch_of(index), hyper.loss_options)
             updates, optimizer_state = transform.update(gradients, state.optimizer_state, state.params)
-            return State(optax.apply_updates(state.params, updates), optimizer_state, order, state.alive)
+            return State(optax.apply_updates(state.params, updates), optimizer_state, state.alive)
 
-        def interval(state: State, bounds: Array) -> tuple[State, dict[str, Array]]:
-            state = jax.lax.fori_loop(bounds[0], bounds[1], step, state)
+        def evaluate(state: State) -> tuple[State, dict[str, Array]]:
             value, gradients, logits = value_and_gradient(state.params, inputs, labels, hyper.loss_options)
-            metrics = _metrics(model, state.params, data, value, gradients, logits)
+            metrics = _metrics(model, _transposed(state.params), data, value, gradients, logits)
             alive = state.alive & jnp.isfinite(value) & jnp.isfinite(metrics["gradient_norm"])
             return state._replace(alive=alive), {name: jnp.where(alive, m, jnp.nan) for name, m in metrics.items()}
 
-        start = State(params, transform.init(params), jnp.arange(size, dtype=jnp.int32), jnp.array(True))
-        return jax.lax.scan(interval, start, intervals)[1]
+        def skip(state: State) -> tuple[State, dict[str, Array]]:
+            return state, {name: jnp.full((), jnp.nan, inputs.dtype) for name in METRICS}
 
-    return train
+        def interval(state: State, bounds: Array) -> tuple[State, dict[str, Array]]:
+            first, last, wanted = bounds
+            state = jax.lax.fori_loop(first, last, step, state)
+            return jax.lax.cond(wanted == 1, evaluate, skip, state)
+
+        return jax.lax.scan(interval, state, jnp.asarray(intervals))
+
+    return Training(begin, advance, tuple(int(step) for step in steps))
+
+
+def _transposed(params: Params) -> Params:
+    """Weights [in, out] as [out, in], and back."""
+    return tuple(Layer(layer.weight.T, layer.bias) for layer in params)
 
 
 def _value_and_gradient(model: Model, loss: Loss, gradient: str) -> Callable[..., tuple[Array, Params, Array]]:
-    """`f(params, inputs [N, D], labels, options) -> (mean loss, gradients, logits [K, N])` by the chosen route."""
+    """`f(params, inputs [N, D], labels, options) -> (mean loss, gradients, logits [K, N])`, all weights [out, in]."""
     value, grad = (
         _over_columns(loss.value),
         _over_columns(loss.value if loss.grad is None else loss.grad, gradient=True),
@@ -229,7 +291,7 @@ def _value_and_gradient(model: Model, loss: Loss, gradient: str) -> Callable[...
 
     def autodiff(params: Params, inputs: Array, labels: Array, options: Mapping[str, Any]) -> tuple:
         def mean_loss(params: Params) -> tuple[Array, Array]:
-            logits = model.columns(params, inputs.T)
+            logits = model.columns(_transposed(params), inputs.T)
             return jnp.mean(value(logits, labels, **options)), logits
 
         (mean, logits), gradients = jax.value_and_grad(mean_loss, has_aux=True)(params)
@@ -242,8 +304,8 @@ def _value_and_gradient(model: Model, loss: Loss, gradient: str) -> Callable[...
             seen.append(logits)
             return value(logits, labels, **options), grad(logits, labels, **options)
 
-        mean, gradients = backprop_columns(params, model, value_and_logit_gradient, inputs.T)
-        return mean, gradients, seen[0]
+        mean, gradients = backprop_columns(_transposed(params), model, value_and_logit_gradient, inputs.T)
+        return mean, _transposed(gradients), seen[0]
 
     return autodiff if gradient == "autodiff" else manual
 

@@ -34,7 +34,7 @@ from ce_jax.audit import (
 )
 from ce_jax.losses import LOSSES, Loss
 from experiments import plots
-from experiments.commands import use_compilation_cache
+from experiments.commands import prepare_jax
 from experiments.errors import UserError
 from experiments.store import write_bytes, write_json
 from experiments.workload import resolve_losses
@@ -74,7 +74,7 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
       UserError: a name is neither in `LOSSES` nor module:function.
     """
     arms = resolve_losses(list(dict.fromkeys(losses)) or list(LOSSES))
-    use_compilation_cache()
+    prepare_jax()
     torch = torch_peers()
     if not torch:
         console.print("PyTorch is not installed and left out (pip install torch)", markup=False)

@@ -1,10 +1,10 @@
 """What the commands do: read the input, call the modules below, show the result."""
 
+import contextlib
 import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -36,9 +36,9 @@ def run_command(
 ) -> int:
     """`run`: every workload of a config, then the table and where the pages are."""
     name, workloads = load_config(config, overrides)
+    prepare_jax()
     if dry_run:
         return _dry_run(name, workloads, console)
-    use_compilation_cache()
     folders = []
     for number, one in enumerate(workloads, 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
@@ -73,7 +73,7 @@ def _dry_run(name: str, workloads: Sequence[Config], console: Console) -> int:
             sweep = config.sweep
             lanes = len(workload.arms) * sweep.learning_rates.count * len(workload.seeds)
             programs = len({arm.program for arm in workload.arms})
-            wave = memory_of_lane(workload) * plan.seeds_per_wave * plan.rates_per_wave
+            wave = memory_of_lane(workload)[0] * plan.seeds_per_wave * plan.rates_per_wave
         console.print_json(json.dumps(as_dict(config)))
         console.print(f"run folder         {run_name(workload)}", markup=False)
         console.print(f"classifiers        {lanes:,} (more if the grid of rates has to be widened)")
@@ -133,15 +133,23 @@ def _first_comment(path: Path) -> str:
     return line.lstrip("# ") if line.startswith("#") else ""
 
 
-def use_compilation_cache() -> None:
-    """Keep compiled programs between runs; JAX's own thresholds would skip programs as small as these."""
+def prepare_jax() -> None:
+    """One device for every core, and compiled programs kept between runs.
+
+    A device of the CPU computes its lanes on a core of its own; within one device the parts of a small program are too
+    small to share. JAX's own thresholds would not store programs as small as these.
+    """
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        with contextlib.suppress(RuntimeError):  # the devices exist already
+            jax.config.update("jax_num_cpu_devices", cores)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(Path(base) / "ce_jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _reporter(console: Console) -> Iterator[Reporter]:
     """A progress bar on a terminal, plain lines elsewhere."""
     if not console.is_terminal:

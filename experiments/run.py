@@ -27,6 +27,9 @@ from experiments.store import Run, open_run, write_arrays, write_json
 from experiments.summary import choose_rate, run_table, summarise
 from experiments.workload import Arm, Workload, load_workload, source_of
 
+WIDEN_BY = 4
+"""Learning rates added past an edge at a time."""
+
 
 class Reporter(Protocol):
     """Whoever shows how far a run is: a progress bar, plain lines, or nobody."""
@@ -51,22 +54,28 @@ class Outcome(NamedTuple):
 def plan_for(workload: Workload) -> Plan:
     """The wave's shape for a workload on the devices present."""
     sweep = workload.config.sweep
+    bytes_per_lane, bytes_per_step = memory_of_lane(workload)
     return plan_waves(
         (sweep.tuning_seeds, sweep.seeds),
         sweep.learning_rates.count,
-        memory_of_lane(workload),
+        bytes_per_lane,
+        bytes_per_step=bytes_per_step,
         devices=len(jax.devices()),
     )
 
 
-def memory_of_lane(workload: Workload) -> int:
-    """Estimated bytes of one run, its share of the data included."""
+def memory_of_lane(workload: Workload) -> tuple[int, int]:
+    """Estimated bytes of one run, its share of the data included, and of one of its training steps."""
     train = workload.splits.train.inputs
     evaluated, features = train.shape[-2:]
     batch = workload.config.train.batch_size
+    trained = evaluated if batch == "full" else batch
     sizes = (features, *workload.model.hidden, workload.num_classes)
     own_data = train[0].nbytes // 2 if train.ndim == 3 else 0
-    return own_data + lane_bytes(sizes, evaluated if batch == "full" else batch, evaluated, train.itemsize)
+    return (
+        own_data + lane_bytes(sizes, trained, evaluated, train.itemsize),
+        lane_bytes(sizes, trained, trained, train.itemsize),
+    )
 
 
 def run_name(workload: Workload) -> str:
@@ -144,7 +153,7 @@ class _Trainer:
             edges = {choose_rate(curves, arm.label, len(tuning), analysis).edge for arm in self.workload.arms} - {0}
             if not edges or widening == options.widen:
                 break
-            added = _beyond(rates, edges, self.plan.rates_per_wave)
+            added = _beyond(rates, edges, WIDEN_BY)
             rates = sorted(rates + added)
             self.reporter.say(f"a best rate lies on the edge: widening the grid to {rates[0]:.3g} .. {rates[-1]:.3g}")
         fresh = range(len(tuning), len(self.workload.seeds))

@@ -4,13 +4,13 @@ import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Annotations are executed: a wrong shape or dtype inside the library fails the test that met it.

@@ -374,7 +374,7 @@ def small_command(monkeypatch):
     routes = ("value", "jax.grad", "hand-written gradient")
     monkeypatch.setattr(application, "QUICK_FULL", {"float32": (Program(3, routes, 3),)})
     monkeypatch.setattr(application, "torch_peers", dict)
-    monkeypatch.setattr(application, "use_compilation_cache", lambda: None)
+    monkeypatch.setattr(application, "prepare_jax", lambda: None)
     margin = np.linspace(-80, 80, 33)
     errors = {"ce_jax": np.where(margin > 40, np.nan, 1e-7), "textbook": np.ones(33)}
     curves = {"margin": margin, "value": errors, "gradient": errors}

@@ -380,7 +380,7 @@ def test_options_reach_the_lesson_and_the_page_is_opened(tmp_path, monkeypatch):
     path = tmp_path / "deep.toml"
     path.write_text(DEEP)
     seen = []
-    monkeypatch.setattr(command, "use_compilation_cache", lambda: None)
+    monkeypatch.setattr(command, "prepare_jax", lambda: None)
     monkeypatch.setattr(command, "compute", lambda network, start: seen.append((network, start)))
     monkeypatch.setattr(command, "show", lambda lesson, console: None)
     monkeypatch.setattr(command, "write_page", lambda lesson, out: out / "lesson.html")

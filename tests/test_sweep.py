@@ -57,6 +57,22 @@ def test_rates_seeds_and_loss_parameters_never_recompile(monkeypatch):
     assert len(np.unique(found["train_loss"][:, 0, 0])) == 3  # the parameter has reached the loss
 
 
+def test_segments_and_checkpoints_change_nothing():
+    """Cut into segments, and gone on from each checkpoint: the curves of an undisturbed run, to the last bit."""
+    hyper = Hyperparameters(RATES, {})
+    whole = compile_wave(TRAIN, Plan(2, 3, 1), hyper, data()).run((3, 1), hyper, data())
+    cut = compile_wave(TRAIN, Plan(2, 3, 1, segment_steps=3), hyper, data())
+    saved = []
+    found = cut.run((3, 1), hyper, data(), save=saved.append)
+    assert [one.segment for one in saved] == [1, 2, 3]
+    for checkpoint in saved:
+        again = cut.run((3, 1), hyper, data(), checkpoint=checkpoint)
+        for metric in METRICS:
+            np.testing.assert_array_equal(again[metric], found[metric], err_msg=metric)
+    for metric in METRICS:
+        np.testing.assert_allclose(found[metric], whole[metric], rtol=1e-5, atol=1e-6, err_msg=metric)
+
+
 def test_no_collective_in_the_program():
     """Lanes never talk: a program sharded over eight devices holds no communication at all."""
     plan = Plan(8, 2, 8)
@@ -90,11 +106,13 @@ def test_blocks_cover_every_lane_once():
 @pytest.mark.parametrize(
     ("arguments", "knobs", "expected"),
     [
-        (((10, 50), 11, 1000), {}, Plan(10, 4, 1)),
+        (((10, 50), 11, 1000), {}, Plan(10, 11, 1)),
         (((10, 50), 2, 1000), {}, Plan(10, 2, 1)),
-        (((10, 50), 11, 1000), {"budget": 1000}, Plan(1, 4, 1)),
-        (((10, 50), 11, 1000), {"devices": 8}, Plan(8, 4, 8)),
-        (((3, 5), 11, 1000), {"devices": 8}, Plan(5, 4, 5)),
+        (((10, 50), 33, 1000), {}, Plan(10, 11, 1)),
+        (((10, 50), 11, 1000), {"budget": 1000}, Plan(1, 1, 1)),
+        (((10, 50), 11, 1000), {"bytes_per_step": 20 * 2**20 // 55}, Plan(5, 11, 1)),
+        (((10, 50), 11, 1000), {"devices": 8}, Plan(8, 11, 8)),
+        (((3, 5), 11, 1000), {"devices": 8}, Plan(5, 11, 5)),
     ],
 )
 def test_plan(arguments, knobs, expected):

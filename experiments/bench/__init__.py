@@ -12,6 +12,7 @@ from rich.table import Table
 from experiments.bench.losses import loss_points
 from experiments.bench.sweeps import sweep_points
 from experiments.bench.timing import Point, have_torch, machine_limits
+from experiments.commands import prepare_jax
 from experiments.errors import UserError, nearest
 from experiments.store import write_json
 
@@ -27,6 +28,7 @@ def bench_command(names: Sequence[str], out: Path, runs: int, console: Console) 
         raise UserError(f"--runs: expected at least 7, came {runs}")
     if not have_torch():
         console.print("PyTorch is not installed: its columns are missing (pip install torch==2.13.0)")
+    prepare_jax()
     limits = machine_limits(runs)
     console.print("this machine now: " + ", ".join(f"{key} {value:.1f}" for key, value in limits.items()))
     points = []

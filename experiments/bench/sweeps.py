@@ -1,15 +1,15 @@
 """Suite `sweep`: classifier-steps a second of plain SGD on cross-entropy, beside what a user would write instead."""
 
-import math
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from ce_jax.losses import LOSSES
 from ce_jax.models import Model, linear, mlp
-from ce_jax.sweep import Plan, compile_wave
+from ce_jax.sweep import compile_wave, lane_bytes, plan_waves
 from ce_jax.training import Hyperparameters, Part, Splits, make_train
 from experiments.bench import peers
 from experiments.bench.timing import Call, Point, have_torch, median_seconds, ratio_to_best
@@ -95,8 +95,12 @@ def step_limit(task: Task, limits: dict[str, float]) -> float:
 
 
 def _ours(task: Task) -> tuple[Call, float, int | None]:
-    rates = 4
-    seeds = math.ceil(task.lanes / rates)
+    """The lanes as a sweep arranges them: many rates for each seed, in waves of the planner's shape."""
+    batch = task.batch or len(task.inputs)
+    step = lane_bytes(task.sizes, batch, batch)
+    plan = plan_waves((task.lanes,), 16, step, bytes_per_step=step, devices=len(jax.devices()))
+    plan = plan._replace(seeds_per_wave=min(plan.seeds_per_wave, -(-task.lanes // plan.rates_per_wave)))
+    rates, lanes_per_wave = plan.rates_per_wave, plan.seeds_per_wave * plan.rates_per_wave
     train = make_train(
         task.model,
         LOSSES["cross_entropy"],
@@ -109,6 +113,11 @@ def _ours(task: Task) -> tuple[Call, float, int | None]:
     data = Splits(part, few, few)
     hyper = Hyperparameters(np.geomspace(0.01, 0.3, rates).astype(np.float32), {})
     begin = time.perf_counter()
-    program = compile_wave(train, Plan(seeds, rates, 1), hyper, data)
+    program = compile_wave(train, plan, hyper, data)
     seconds = time.perf_counter() - begin
-    return lambda: program.run(range(seeds), hyper, data), seconds, program.temp_bytes
+
+    def call() -> None:
+        for first in range(0, task.lanes, lanes_per_wave):
+            program.run(range(first, first + plan.seeds_per_wave), hyper, data)
+
+    return call, seconds, program.temp_bytes

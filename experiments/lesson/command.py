@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ce_jax.models import STARTS
-from experiments.commands import use_compilation_cache
+from experiments.commands import prepare_jax
 from experiments.errors import UserError, nearest
 from experiments.lesson.network import load_network
 from experiments.lesson.page import write_page
@@ -38,7 +38,7 @@ def lesson_command(overrides: Sequence[str], out: Path, open_page: bool, console
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from None
-    use_compilation_cache()
+    prepare_jax()
     with console.status("computing every number of the lesson"):
         lesson = compute(network, options.get("start", "he"))
     show(lesson, console)
