@@ -9,7 +9,7 @@ layers are one matrix product. Over several devices, of one process or of many, 
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -53,6 +53,18 @@ class Checkpoint(NamedTuple):
     """The state of all lanes, [s, l, ...] each, in the order of `jax.tree.leaves`."""
     curves: dict[str, np.ndarray]
     """What has been measured so far, [s, l, evaluations] each."""
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """As named arrays, for an npz without pickles."""
+        leaves = {f"leaf/{i}": leaf for i, leaf in enumerate(self.leaves)}
+        return {"segment": np.array(self.segment)} | leaves | {f"curve/{k}": v for k, v in self.curves.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Checkpoint":
+        """The inverse of `to_arrays`."""
+        count = sum(name.startswith("leaf/") for name in arrays)
+        curves = {name.removeprefix("curve/"): array for name, array in arrays.items() if name.startswith("curve/")}
+        return cls(int(arrays["segment"]), tuple(arrays[f"leaf/{i}"] for i in range(count)), curves)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +117,11 @@ class CompiledWave:
             state, measured = self.advance(placed, np.array(segment == 0), state, intervals, hyper, data)
             wanted = intervals[:, 2] == 1
             curves.append({name: curve[..., wanted] for name, curve in _fetch(measured).items()})
+            left = self.intervals[segment + 1 :, :, 2].sum()
+            if len(self.intervals) > segment + 1 and not np.any(_fetch(state.alive)):
+                # Every lane has diverged: what is left of the curves is known.
+                curves.append({k: np.full((*v.shape[:2], left), np.nan, v.dtype) for k, v in curves[-1].items()})
+                break
             if save is not None and segment + 1 < len(self.intervals):
                 curves = [_joined(curves)]
                 save(Checkpoint(segment + 1, tuple(_fetch(jax.tree.leaves(state))), curves[0]))

@@ -17,8 +17,9 @@ from ce_jax.training import optimizer_names
 from experiments.config import Config, as_dict, load_config
 from experiments.data import DATASETS
 from experiments.findings import headline, terminal_table
+from experiments.planning import memory_of_lane, plan_for
 from experiments.report import build_joined_report, build_report, read_run
-from experiments.run import Reporter, memory_of_lane, plan_for, precision, run_name, run_workload
+from experiments.run import Reporter, precision, run_name, run_workload
 from experiments.store import write_json
 from experiments.workload import load_workload
 

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from ce_jax.sweep import CompiledWave, Plan, blocks, compile_wave, lane_bytes, plan_waves
+from ce_jax.sweep import Checkpoint, CompiledWave, blocks, compile_wave
 from ce_jax.training import METRICS, Hyperparameters
 from experiments.config import Config, as_dict, fingerprint, flatten
 from experiments.data import fingerprint as data_fingerprint
+from experiments.planning import kept_plan, plan_for
 from experiments.report import build_report
 from experiments.store import Run, open_run, write_arrays, write_json
 from experiments.summary import choose_rate, run_table, summarise
@@ -49,33 +50,6 @@ class Outcome(NamedTuple):
 
     folder: Path
     existed: bool
-
-
-def plan_for(workload: Workload) -> Plan:
-    """The wave's shape for a workload on the devices present."""
-    sweep = workload.config.sweep
-    bytes_per_lane, bytes_per_step = memory_of_lane(workload)
-    return plan_waves(
-        (sweep.tuning_seeds, sweep.seeds),
-        sweep.learning_rates.count,
-        bytes_per_lane,
-        bytes_per_step=bytes_per_step,
-        devices=len(jax.devices()),
-    )
-
-
-def memory_of_lane(workload: Workload) -> tuple[int, int]:
-    """Estimated bytes of one run, its share of the data included, and of one of its training steps."""
-    train = workload.splits.train.inputs
-    evaluated, features = train.shape[-2:]
-    batch = workload.config.train.batch_size
-    trained = evaluated if batch == "full" else batch
-    sizes = (features, *workload.model.hidden, workload.num_classes)
-    own_data = train[0].nbytes // 2 if train.ndim == 3 else 0
-    return (
-        own_data + lane_bytes(sizes, trained, evaluated, train.itemsize),
-        lane_bytes(sizes, trained, trained, train.itemsize),
-    )
 
 
 def run_name(workload: Workload) -> str:
@@ -118,6 +92,7 @@ def run_workload(
         if final.exists() and not fresh:
             return Outcome(final, True)
         with open_run(final, fresh=fresh) as run:
+            run.warn = reporter.say
             begin = time.perf_counter()
             trainer = _Trainer(workload, run, reporter)
             curves = trainer.all_curves()
@@ -133,7 +108,7 @@ class _Trainer:
 
     def __init__(self, workload: Workload, run: Run, reporter: Reporter) -> None:
         self.workload, self.run, self.reporter = workload, run, reporter
-        self.plan = plan_for(workload)
+        self.plan = kept_plan(run.folder, plan_for(workload))
         self.programs: dict[tuple[str, ...], CompiledWave] = {}
         self.compile_seconds = 0.0
         # results[loss][rate][metric] is an array [S, E] that fills up as seeds are trained.
@@ -174,8 +149,9 @@ class _Trainer:
             path = self.run.part(key)
             part = self.run.load_part(path)
             if part is None:
-                part = self._compute(arm, chosen, list(block.seeds))
+                part = self._compute(arm, chosen, list(block.seeds), path.with_suffix(".checkpoint.npz"))
                 write_arrays(path, part)
+                path.with_suffix(".checkpoint.npz").unlink(missing_ok=True)
             for row, rate in enumerate(chosen):
                 for metric in METRICS:
                     self._slot(arm.label, rate, metric)[list(block.seeds)] = part[metric][row]
@@ -186,7 +162,9 @@ class _Trainer:
         slots = self.results[loss].setdefault(rate, {})
         return slots.setdefault(metric, np.full(shape, np.nan, self.workload.config.train.dtype))
 
-    def _compute(self, arm: Arm, rates: Sequence[float], positions: list[int]) -> dict[str, np.ndarray]:
+    def _compute(
+        self, arm: Arm, rates: Sequence[float], positions: list[int], checkpoint: Path
+    ) -> dict[str, np.ndarray]:
         dtype = self.workload.config.train.dtype
         hyper = Hyperparameters(
             np.asarray(rates, dtype), {name: np.full(len(rates), value, dtype) for name, value in arm.options.items()}
@@ -199,7 +177,14 @@ class _Trainer:
             begin = time.perf_counter()
             self.programs[arm.program] = compile_wave(self.workload.train(arm), self.plan, hyper, splits)
             self.compile_seconds += time.perf_counter() - begin
-        return self.programs[arm.program].run(self.workload.seeds[positions], hyper, splits)
+        stored = self.run.load_part(checkpoint)
+        return self.programs[arm.program].run(
+            self.workload.seeds[positions],
+            hyper,
+            splits,
+            checkpoint=Checkpoint.from_arrays(stored) if stored else None,
+            save=lambda state: write_arrays(checkpoint, state.to_arrays()),
+        )
 
     def _assemble(self, rates: Sequence[float]) -> dict[str, np.ndarray]:
         curves = {"steps": np.asarray(self.workload.evaluate_at), "seeds": self.workload.seeds}

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class Run:
 
     def __init__(self, final: Path, partial: Path) -> None:
         self.final, self.folder = final, partial
+        self.warn: Callable[[str], None] = lambda message: None
         self.parts = partial / "parts"
         self.parts.mkdir(parents=True, exist_ok=True)
 
@@ -81,16 +82,14 @@ class Run:
             return None
         except ValueError:
             path.rename(path.with_suffix(".damaged"))
+            self.warn(f"damaged, set aside, and its work done again: {path}")
             return None
-
-    def damaged(self) -> int:
-        """How many damaged parts have been set aside."""
-        return len(list(self.parts.glob("*.damaged")))
 
     def finish(self) -> None:
         """Turn the working folder into the finished one, in place of an older one of the same name."""
         shutil.rmtree(self.parts)
         (self.folder / "lock").unlink()
+        (self.folder / "plan.json").unlink(missing_ok=True)
         old = self.final.with_name(self.final.name + ".old")
         if self.final.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -119,4 +118,5 @@ def open_run(final: Path, *, fresh: bool = False) -> Iterator[Run]:
             raise UserError(f"{partial}: another process is working on this run; wait for it or stop it") from None
         if fresh:
             shutil.rmtree(partial / "parts", ignore_errors=True)
+            (partial / "plan.json").unlink(missing_ok=True)
         yield Run(final, partial)

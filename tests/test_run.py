@@ -15,6 +15,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 import experiments.run as run_module
+from experiments import planning
 from experiments.__main__ import main
 from experiments.store import read_arrays
 
@@ -146,7 +147,7 @@ def test_an_interrupted_run_continues_to_the_same_result(finished, config, tmp_p
     assert the_folder(broken).name.endswith(".partial")
     monkeypatch.setattr(run_module._Trainer, "_compute", counting)
     assert run(config, broken) == 0
-    keys = [(arm.label, *rates, *positions) for _, arm, rates, positions in computed]
+    keys = [(arm.label, *rates, *positions) for _, arm, rates, positions, _ in computed]
     assert len(set(keys)) == len(keys)  # the three finished waves were not computed again
     expected, found = (read_arrays(folder / "curves.npz") for folder in (finished, the_folder(broken)))
     for name, values in expected.items():
@@ -232,7 +233,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_whole(config, tmp_path, monke
 
     def full(descriptor):
         calls.append(descriptor)
-        if len(calls) > 3:
+        if len(calls) > 4:  # the plan, then three parts
             raise OSError(28, "No space left on device")
         return original(descriptor)
 
@@ -251,6 +252,34 @@ def test_list_names_everything(capsys):
     shown = capsys.readouterr().out
     for word in ("iris", "mnist5k", "csv:PATH", "cross_entropy", "ssr_on_logits", "mlp", "adamw", "quickstart.toml"):
         assert word in shown
+
+
+def test_a_run_stopped_within_a_wave_goes_on_from_its_checkpoint(config, tmp_path, monkeypatch, capsys):
+    """Cut into segments; stopped after some; a damaged checkpoint costs its wave alone; the curves are the same."""
+    monkeypatch.setattr(planning, "SEGMENT_SECONDS", 1e-9)
+    assert run(config, tmp_path / "undisturbed", "train.steps=8") == 0
+    expected = read_arrays(the_folder(tmp_path / "undisturbed") / "curves.npz")
+    segments, original = [], run_module.write_arrays
+
+    def stopping(path, arrays):
+        original(path, arrays)
+        segments.append(path)
+        if path.name.endswith(".checkpoint.npz") and len(segments) in (3, 14):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "write_arrays", stopping)
+    assert run(config, tmp_path / "out", "train.steps=8") == 130
+    assert len(segments) == 3
+    assert run(config, tmp_path / "out", "train.steps=8") == 130
+    assert len(segments) == 14
+    (checkpoint,) = the_folder(tmp_path / "out").glob("parts/*.checkpoint.npz")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-20])
+    assert run(config, tmp_path / "out", "train.steps=8") == 0
+    assert "damaged" in capsys.readouterr().out
+    found = read_arrays(the_folder(tmp_path / "out") / "curves.npz")
+    assert found.keys() == expected.keys()
+    for name, curve in expected.items():
+        np.testing.assert_array_equal(found[name], curve, err_msg=name)
 
 
 @pytest.mark.slow

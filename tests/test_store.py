@@ -52,13 +52,17 @@ def test_any_damage_is_noticed(tmp_path):
 
 def test_a_damaged_part_is_set_aside(tmp_path):
     with open_run(tmp_path / "r") as run:
+        said = []
+        run.warn = said.append
         path = run.part({"loss": "ssr"})
         assert run.load_part(path) is None
         write_arrays(path, ARRAYS)
         assert run.load_part(path) is not None
         path.write_bytes(path.read_bytes()[:100])
         assert run.load_part(path) is None
-        assert run.damaged() == 1
+        assert len(list(run.parts.glob("*.damaged"))) == 1
+        assert len(said) == 1
+        assert "damaged" in said[0]
         assert not path.exists()
 
 

@@ -28,7 +28,7 @@ Mask = Bool[Array, "..."]
 class Peak(NamedTuple):
     """The largest logit of every row, and exponentials relative to it."""
 
-    index: Labels  # where the largest logit stands, the first of several
+    place: Labels  # where the largest logit stands, the first of several
     is_peak: Mask  # True there
     peak: Rows
     powers: Rows  # exp(z_k - z_a), 0 at a
@@ -74,7 +74,7 @@ def _relative_change(axis: int, p: Rows, z: Rows, dz: Rows) -> tuple[Rows, Rows,
     drift = jnp.sum(below * dz, axis, keepdims=True)
     # 1 - p_a as the sum of the others keeps its precision, and it can be differentiated again.
     missing = jnp.sum(below, axis, keepdims=True)
-    pull = at_peak * top.index.pick(dz)
+    pull = at_peak * top.place.pick(dz)
     return jnp.where(is_peak, missing * dz, dz - pull) - drift, below, at_peak, is_peak
 
 
