@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import os
 from pathlib import Path
 
 import jax
 
-from ce_jax.sweep import Plan, lane_bytes, plan_waves
+from ce_jax.sweep import Plan, lane_bytes, plan_waves, step_bytes
+from ce_jax.training import Hyperparameters
 from experiments.store import write_json
 from experiments.workload import Workload
 
@@ -20,12 +22,13 @@ SEGMENT_SECONDS = 10.0
 def plan_for(workload: Workload) -> Plan:
     """The waves and segments of a workload on the devices present."""
     sweep, train = workload.config.sweep, workload.config.train
-    bytes_per_lane, bytes_per_step = memory_of_lane(workload)
+    itemsize = workload.splits.train.inputs.itemsize
     plan = plan_waves(
         (sweep.tuning_seeds, sweep.seeds),
         sweep.learning_rates.count,
-        bytes_per_lane,
-        bytes_per_step=bytes_per_step,
+        memory_of_lane(workload),
+        bytes_per_step=step_bytes(sizes_of(workload), batch_of(workload), itemsize),
+        budget=memory_budget(),
         devices=len(jax.devices()),
     )
     lanes = plan.seeds_per_wave * plan.rates_per_wave / plan.devices
@@ -33,15 +36,39 @@ def plan_for(workload: Workload) -> Plan:
     return plan if steps >= train.steps else plan._replace(segment_steps=max(1, steps))
 
 
-def memory_of_lane(workload: Workload) -> tuple[int, int]:
-    """Estimated bytes of one run, its share of the data included, and of one of its training steps."""
+def memory_budget() -> int:
+    """A quarter of the free memory of a device, for one wave on it."""
+    device = jax.local_devices()[0]
+    if device.platform != "cpu" and (known := device.memory_stats()):
+        return (known["bytes_limit"] - known["bytes_in_use"]) // 4
+    shared = len(jax.local_devices())  # devices of the CPU share one memory
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        free = 2**32
+    return free // 4 // shared
+
+
+def memory_of_lane(workload: Workload) -> int:
+    """Estimated bytes of one run: temporary memory, and its state twice, before a segment and after it."""
     train = workload.splits.train.inputs
-    evaluated, batch, sizes = train.shape[-2], batch_of(workload), sizes_of(workload)
-    own_data = train[0].nbytes // 2 if train.ndim == 3 else 0
-    return (
-        own_data + lane_bytes(sizes, batch, evaluated, train.itemsize),
-        lane_bytes(sizes, batch, batch, train.itemsize),
-    )
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    one = jax.ShapeDtypeStruct((), train.dtype)
+    data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[train.ndim - 2 :], leaf.dtype), workload.splits)
+    states = []
+    for arm in workload.arms:
+        hyper = Hyperparameters(one, dict.fromkeys(arm.options, one))
+        leaves = jax.tree.leaves(jax.eval_shape(workload.train(arm).begin, key, hyper, data))
+        states.append(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
+    return lane_bytes(sizes_of(workload), train.shape[-2], train.itemsize) + 2 * max(states)
+
+
+def memory_of_wave(workload: Workload, plan: Plan) -> int:
+    """Estimated bytes of one wave, its data included."""
+    data = sum(leaf.nbytes for leaf in jax.tree.leaves(workload.splits))
+    if workload.splits.train.inputs.ndim == 3:
+        data = data * plan.seeds_per_wave // len(workload.seeds)
+    return memory_of_lane(workload) * plan.seeds_per_wave * plan.rates_per_wave + data
 
 
 def seconds_per_step(workload: Workload) -> float:

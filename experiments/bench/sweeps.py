@@ -9,7 +9,7 @@ import numpy as np
 
 from ce_jax.losses import LOSSES
 from ce_jax.models import Model, linear, mlp
-from ce_jax.sweep import compile_wave, lane_bytes, plan_waves
+from ce_jax.sweep import compile_wave, plan_waves, step_bytes
 from ce_jax.training import Hyperparameters, Part, Splits, make_train
 from experiments.bench import peers
 from experiments.bench.timing import Call, Point, have_torch, median_seconds, ratio_to_best
@@ -97,7 +97,7 @@ def step_limit(task: Task, limits: dict[str, float]) -> float:
 def _ours(task: Task) -> tuple[Call, float, int | None]:
     """The lanes as a sweep arranges them: many rates for each seed, in waves of the planner's shape."""
     batch = task.batch or len(task.inputs)
-    step = lane_bytes(task.sizes, batch, batch)
+    step = step_bytes(task.sizes, batch)
     plan = plan_waves((task.lanes,), 16, step, bytes_per_step=step, devices=len(jax.devices()))
     plan = plan._replace(seeds_per_wave=min(plan.seeds_per_wave, -(-task.lanes // plan.rates_per_wave)))
     rates, lanes_per_wave = plan.rates_per_wave, plan.seeds_per_wave * plan.rates_per_wave
@@ -120,4 +120,4 @@ def _ours(task: Task) -> tuple[Call, float, int | None]:
         for first in range(0, task.lanes, lanes_per_wave):
             program.run(range(first, first + plan.seeds_per_wave), hyper, data)
 
-    return call, seconds, program.temp_bytes
+    return call, seconds, program.memory and program.memory.temp_size_in_bytes
