@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ce_jax.losses import LOSSES
-from ce_jax.training import optimizer_names
+from ce_jax.training import optimizer_names, segments
 from experiments.config import Config, as_dict, load_config
 from experiments.data import DATASETS
 from experiments.findings import headline, terminal_table
-from experiments.planning import memory_of_lane, plan_for
+from experiments.planning import memory_of_wave, plan_for
 from experiments.report import build_joined_report, build_report, read_run
 from experiments.run import Reporter, precision, run_name, run_workload
 from experiments.store import write_json
@@ -74,7 +74,8 @@ def _dry_run(name: str, workloads: Sequence[Config], console: Console) -> int:
             sweep = config.sweep
             lanes = len(workload.arms) * sweep.learning_rates.count * len(workload.seeds)
             programs = len({arm.program for arm in workload.arms})
-            wave = memory_of_lane(workload)[0] * plan.seeds_per_wave * plan.rates_per_wave
+            cuts = len(segments(workload.evaluate_at, plan.segment_steps))
+            wave = memory_of_wave(workload, plan)
         console.print_json(json.dumps(as_dict(config)))
         console.print(f"run folder         {run_name(workload)}", markup=False)
         console.print(f"classifiers        {lanes:,} (more if the grid of rates has to be widened)")
@@ -82,6 +83,7 @@ def _dry_run(name: str, workloads: Sequence[Config], console: Console) -> int:
         console.print(
             f"waves              {plan.seeds_per_wave} seeds x {plan.rates_per_wave} rates on {plan.devices} device(s)"
         )
+        console.print(f"segments           {cuts} a wave, a checkpoint after each")
         console.print(f"estimated memory   {wave / 2**20:,.1f} MiB a wave")
     return 0
 
