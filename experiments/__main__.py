@@ -101,6 +101,28 @@ def audit(
 
 
 @app.command
+def claims(
+    *ids: str,
+    quick: Annotated[bool, Parameter(negative="")] = False,
+    seed: int = 0,
+    out: Path = Path("results/claims"),
+    fresh: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Re-run published claims and print the verdicts.
+
+    Args:
+      ids: claims; all of them if none is given.
+      quick: fewer seeds.
+      seed: moves every seed of the run.
+      out: folder of the verdicts and of claims.html.
+      fresh: measure again what has a verdict.
+    """
+    from experiments.claims import claims_command
+
+    return claims_command(ids, quick, seed, out, fresh, console)
+
+
+@app.command
 def bench(*names: str, out: Path = Path("results/bench"), runs: int = 7) -> int:
     """Time the project beside what a user would pick instead, everybody taking turns in one process.
 

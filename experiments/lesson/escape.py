@@ -96,7 +96,7 @@ def escape() -> Escape:
             scale = {"unit": 0.25 if loss == "ssr" else 1.0, "tied": 1.0, "one": 1.0}
             lanes = np.concatenate([*logits.values()])
             weights = np.concatenate([np.outer(np.ones_like(starts), scale[case] * trained[case]) for case in logits])
-            parts = np.split(np.asarray(_count(loss, lanes, weights)), len(logits))
+            parts = np.split(np.asarray(count_steps(loss, lanes, weights)), len(logits))
             for case, part in zip(logits, parts, strict=True):
                 counted[case][loss] = part
             slopes[loss] = scale["unit"] * np.asarray(_gradients(loss, unit))[:, 1]
@@ -129,7 +129,7 @@ def _gradients(loss: str, logits: Array) -> jax.Array:
 
 
 @partial(jax.jit, static_argnums=0)
-def _count(loss: str, logits: Array, weights: Array) -> jax.Array:
+def count_steps(loss: str, logits: Array, weights: Array, rate: float = RATE) -> jax.Array:
     """Steps of gradient descent [N] until class 0, the true one, has more than half of the probability.
 
     Every logit of `logits` [N, K] has a weight, whose input is 1, and a bias, so a step counts twice; `weights` [N, K]
@@ -142,7 +142,7 @@ def _count(loss: str, logits: Array, weights: Array) -> jax.Array:
     def descend(state):
         logits, steps = state
         moving = stuck(logits)
-        moved = logits - 2 * RATE * weights * LOSSES[loss].grad(logits, jnp.zeros(len(logits), jnp.int32))
+        moved = logits - 2 * rate * weights * LOSSES[loss].grad(logits, jnp.zeros(len(logits), jnp.int32))
         return jnp.where(moving[:, None], moved, logits), steps + moving
 
     state = (logits, jnp.zeros(len(logits), int))

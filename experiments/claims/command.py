@@ -1,0 +1,121 @@
+"""What `python -m experiments claims` does."""
+
+import json
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments import plots
+from experiments.claims.page import write_page
+from experiments.claims.record import SCHEMA, Claim, Request, effect_text, verdict_record
+from experiments.claims.registry import CLAIMS
+from experiments.commands import _reporter, prepare_jax
+from experiments.errors import UserError, nearest
+from experiments.store import write_json
+
+LARGEST_SEED = 400_000  # the last seed of a run has to stay below 2**32
+
+
+def claims_command(ids: Sequence[str], quick: bool, seed: int, out: Path, fresh: bool, console: Console) -> int:
+    """Measure claims, write a verdict and a figure for each, then the table and the page.
+
+    Args:
+      ids: claims; all of them if none is given.
+      quick: fewer seeds.
+      seed: moves every seed of the run.
+      out: folder of all claims.
+      fresh: measure again what has a verdict.
+      console: where the table goes.
+
+    Returns:
+      0, whatever the verdicts are.
+
+    Raises:
+      UserError: an unknown id, a seed out of range, or a folder that cannot be written.
+    """
+    chosen = _chosen(ids)
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"--seed: expected a whole number from 0 to {LARGEST_SEED}, came {seed}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: cannot write to {out}: {error.strerror}") from None
+    prepare_jax()
+    for number, claim in enumerate(chosen, 1):
+        folder = out / claim.id
+        if not fresh and (stored := finished(claim, folder, quick, seed)):
+            console.print(
+                f"{claim.id}: {stored['verdict']}, finished before (measure again with --fresh)", markup=False
+            )
+            continue
+        console.print(f"[bold]{claim.id}[/bold] ({number} of {len(chosen)}): {claim.statement}")
+        with _reporter(console) as progress:
+            measure(claim, Request(quick, seed, folder / "runs", progress), fresh)
+    console.print(table(chosen, out))
+    console.print(f"page: {write_page(out)}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _chosen(ids: Sequence[str]) -> list[Claim]:
+    for name in ids:
+        if name not in CLAIMS:
+            raise UserError(f"claims: expected one of {', '.join(CLAIMS)}; came {name!r}{nearest(name, CLAIMS)}")
+    return [claim for name, claim in CLAIMS.items() if not ids or name in ids]
+
+
+def finished(claim: Claim, folder: Path, quick: bool, seed: int) -> dict[str, Any] | None:
+    """The stored verdict of a claim if it answers this very request; a claim defined anew has none."""
+    try:
+        verdict, card = (json.loads((folder / name).read_text("utf-8")) for name in ("verdict.json", "card.json"))
+    except (OSError, ValueError):
+        return None
+    asked = (SCHEMA, quick, claim.definition, seed)
+    return verdict if (verdict["schema"], verdict["quick"], card["definition"], card["seed"]) == asked else None
+
+
+def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, Any]:
+    """Measure one claim and write its folder, `verdict.json` last: it is the marker of a finished claim."""
+    folder = request.folder.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "verdict.json").unlink(missing_ok=True)
+    if fresh:
+        for stored in request.folder.glob("*/curves.npz"):
+            stored.unlink()
+    begin = time.perf_counter()
+    findings = claim.measure(request)
+    plots.save(findings.figure, folder, "figure")
+    minutes = (time.perf_counter() - begin) / 60
+    words = ["python", "-m", "experiments", "claims", claim.id, "--fresh"]
+    words += ["--quick"] * request.quick + ["--seed", str(request.seed)] * bool(request.seed)
+    card = {
+        "definition": claim.definition,
+        "seed": request.seed,
+        "protocol": claim.protocol,
+        "choices": claim.choices,
+        "effect": claim.effect,
+        "ran": findings.ran,
+        "caption": findings.caption,
+        "command": shlex.join(words),
+    }
+    verdict = verdict_record(claim, findings, request.quick, minutes)
+    write_json(folder / "card.json", card)
+    write_json(folder / "verdict.json", verdict)
+    return verdict
+
+
+def table(chosen: Sequence[Claim], out: Path) -> Table:
+    """One row per claim, as stored."""
+    shown = Table(box=None, pad_edge=False)
+    for heading in ("id", "statement", "verdict", "effect [95 % interval]", "minutes"):
+        shown.add_column(heading, no_wrap=heading in ("id", "verdict"), justify="left")
+    for claim in chosen:
+        verdict = json.loads((out / claim.id / "verdict.json").read_text("utf-8"))
+        words = verdict["verdict"] + (" (quick)" if verdict["quick"] else "")
+        effect = f"{claim.effect}: {effect_text(verdict['measurements'][claim.effect])}"
+        shown.add_row(claim.id, claim.statement, words, effect, f"{verdict['minutes']:.1f}")
+    return shown
