@@ -35,6 +35,7 @@ def run(
     out: Path = Path("results"),
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     fresh: Annotated[bool, Parameter(negative="")] = False,
+    shard: str | None = None,
 ) -> int:
     """Run a config: train every loss over rates and seeds, compare them, write figures and a page.
 
@@ -44,15 +45,17 @@ def run(
       out: folder for results.
       dry_run: only show the resolved config and what would be run.
       fresh: compute again what is finished.
+      shard: I/N does share I of N of the work, in the same folder; the last one to end finishes the run. By default
+        the share of this task of a Slurm array, or of this pod of an indexed Kubernetes job.
     """
     from experiments.commands import run_command
 
-    return run_command(config, overrides, out, dry_run, fresh, _command(), console)
+    return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard)
 
 
 @app.command
 def report(run_dir: Path, /) -> int:
-    """Rebuild the figures and pages of a finished run from what is stored in it."""
+    """Rebuild the figures and pages of a run from what is stored in it; join the shards of an unfinished one."""
     from experiments.commands import report_command
 
     return report_command(run_dir, console)

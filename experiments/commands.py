@@ -14,12 +14,14 @@ from rich.table import Table
 
 from ce_jax.losses import LOSSES
 from ce_jax.training import optimizer_names, segments
-from experiments.config import Config, as_dict, load_config
+from experiments.config import Config, as_dict, build, load_config
 from experiments.data import DATASETS
+from experiments.errors import UserError
 from experiments.findings import headline, terminal_table
 from experiments.planning import memory_of_wave, plan_for
 from experiments.report import build_joined_report, build_report, read_run
 from experiments.run import Reporter, precision, run_name, run_workload
+from experiments.shards import parse_shard, scheduled_shard
 from experiments.store import write_json
 from experiments.workload import load_workload
 
@@ -34,21 +36,30 @@ def run_command(
     fresh: bool,
     command: Sequence[str],
     console: Console,
+    shard: str | None = None,
 ) -> int:
     """`run`: every workload of a config, then the table and where the pages are."""
     name, workloads = load_config(config, overrides)
+    share = parse_shard(shard) if shard else scheduled_shard(os.environ)
+    if share and fresh:
+        raise UserError("--fresh: shards add to what is there; delete the run's folder before the first one instead")
     prepare_jax()
     if dry_run:
         return _dry_run(name, workloads, console)
-    folders = []
+    folders, waiting = [], False
     for number, one in enumerate(workloads, 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
         console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}, start {one.start}{of}")
         with _reporter(console) as reporter:
-            outcome = run_workload(name, one, out, command, reporter, fresh)
-        if outcome.existed:
+            outcome = run_workload(name, one, out, command, reporter, fresh, shard=share)
+        if outcome.waiting:
+            waiting = True
+            console.print(f"shard {share} is done; {outcome.waiting}", markup=False, soft_wrap=True)
+        elif outcome.existed:
             console.print(f"finished before; shown as stored (compute it again with --fresh): {outcome.folder}")
         folders.append(outcome.folder)
+    if waiting:
+        return 0
     summaries = [read_run(folder).summary for folder in folders]
     for summary in summaries:
         console.print(headline(summary), markup=False)
@@ -89,13 +100,37 @@ def _dry_run(name: str, workloads: Sequence[Config], console: Console) -> int:
 
 
 def report_command(run_dir: Path, console: Console) -> int:
-    """`report`: figures and pages again, from what is stored."""
+    """`report`: figures and pages again, from what is stored; an unfinished run is put together if all parts are there.
+
+    Raises:
+      UserError: this is no run folder, or parts of the run are missing.
+    """
+    partial = run_dir.with_name(run_dir.name.removesuffix(".partial") + ".partial")
+    if (partial / "config.json").exists() and not (run_dir / "summary.json").exists():
+        run_dir = _put_together(partial, console)
     page = build_report(run_dir)
     summary = read_run(run_dir).summary
     console.print(headline(summary), markup=False)
     console.print(terminal_table([summary]))
     console.print(f"report: {page}", markup=False, soft_wrap=True)
     return 0
+
+
+def _put_together(partial: Path, console: Console) -> Path:
+    """Finish a run from the parts that its shards have stored; return its folder."""
+    final = partial.with_name(partial.name.removesuffix(".partial"))
+    config = build(Config, json.loads((partial / "config.json").read_text(encoding="utf-8")), str(partial))
+    name = final.name.rpartition("-")[0]
+    prepare_jax()
+    with precision(config):
+        if run_name(load_workload(name, config)) != final.name:
+            raise UserError(f"{partial}: unfinished, and its data or losses are no longer those it began with")
+    with _reporter(console) as reporter:
+        command = ["python", "-m", "experiments", "report", str(partial)]
+        outcome = run_workload(name, config, final.parent, command, reporter, train=False)
+    if outcome.waiting:
+        raise UserError(f"{partial}: unfinished: {outcome.waiting}; start the run or its shards again")
+    return outcome.folder
 
 
 def list_command(console: Console) -> int:

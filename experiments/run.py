@@ -18,12 +18,13 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from ce_jax.sweep import Checkpoint, CompiledWave, blocks, compile_wave
+from ce_jax.sweep import Block, Checkpoint, CompiledWave, blocks, compile_wave
 from ce_jax.training import METRICS, Hyperparameters
 from experiments.config import Config, as_dict, fingerprint, flatten
 from experiments.data import fingerprint as data_fingerprint
 from experiments.planning import kept_plan, plan_for
 from experiments.report import build_report
+from experiments.shards import PartsMissing, Shard
 from experiments.store import Run, open_run, write_arrays, write_json
 from experiments.summary import choose_rate, run_table, summarise
 from experiments.workload import Arm, Workload, load_workload, source_of
@@ -46,10 +47,11 @@ class Reporter(Protocol):
 
 
 class Outcome(NamedTuple):
-    """The finished folder, and whether it was already there."""
+    """The finished folder, whether it was already there, and what is missing where it is not finished yet."""
 
     folder: Path
     existed: bool
+    waiting: str | None = None
 
 
 def run_name(workload: Workload) -> str:
@@ -71,16 +73,25 @@ def precision(config: Config) -> Iterator[None]:
 
 
 def run_workload(
-    name: str, config: Config, out: Path, command: Sequence[str], reporter: Reporter, fresh: bool
+    name: str,
+    config: Config,
+    out: Path,
+    command: Sequence[str],
+    reporter: Reporter,
+    fresh: bool = False,
+    *,
+    shard: Shard | None = None,
+    train: bool = True,
 ) -> Outcome:
     """Train, compare and report one workload.
 
     Args:
       name: the config's name; config: what to run; out: folder of all results; command: the command line, for the
-        provenance; reporter: shows progress; fresh: compute again what is finished.
+        provenance; reporter: shows progress; fresh: compute again what is finished; shard: do this share only;
+        train: False to put together what is stored and compute nothing.
 
     Returns:
-      The finished run folder.
+      The run folder, finished unless other shards have still to compute parts of it.
 
     Raises:
       UserError: something in the config does not exist or fit, or the folder cannot be written.
@@ -91,11 +102,17 @@ def run_workload(
         final = out / run_name(workload)
         if final.exists() and not fresh:
             return Outcome(final, True)
-        with open_run(final, fresh=fresh) as run:
+        with open_run(final, fresh=fresh, shard=shard) as run:
             run.warn = reporter.say
             begin = time.perf_counter()
-            trainer = _Trainer(workload, run, reporter)
-            curves = trainer.all_curves()
+            trainer = _Trainer(workload, run, reporter, shard, train)
+            try:
+                curves = trainer.all_curves()
+            except PartsMissing as missing:
+                return Outcome(final, False, str(missing))
+            if not run.take_over():
+                waiting = "every part is there; another shard is still at work and will put them together"
+                return Outcome(final, final.exists(), None if final.exists() else waiting)
             seconds = time.perf_counter() - begin
             _write(run.folder, workload, curves, _provenance(command, trainer.compile_seconds, seconds))
             build_report(run.folder)
@@ -106,9 +123,11 @@ def run_workload(
 class _Trainer:
     """The waves of one workload: compiled when first needed, read back where an earlier try has stored them."""
 
-    def __init__(self, workload: Workload, run: Run, reporter: Reporter) -> None:
-        self.workload, self.run, self.reporter = workload, run, reporter
-        self.plan = kept_plan(run.folder, plan_for(workload))
+    def __init__(self, workload: Workload, run: Run, reporter: Reporter, shard: Shard | None, train: bool) -> None:
+        self.workload, self.run, self.reporter, self.shard, self.train = workload, run, reporter, shard, train
+        with run.claim(run.folder / "plan.json", wait=True):  # all shards cut the work alike
+            self.plan = kept_plan(run.folder, plan_for(workload))
+            write_json(run.folder / "config.json", as_dict(workload.config))
         self.programs: dict[tuple[str, ...], CompiledWave] = {}
         self.compile_seconds = 0.0
         # results[loss][rate][metric] is an array [S, E] that fills up as seeds are trained.
@@ -123,7 +142,7 @@ class _Trainer:
         added = rates
         for widening in range(options.widen + 1):
             self.reporter.say(f"tuning: {len(added)} learning rates x {len(tuning)} seeds for each loss")
-            self._train(tuning, added)
+            self._train("tuning", tuning, added)
             curves = self._assemble(rates)
             edges = {choose_rate(curves, arm.label, len(tuning), analysis).edge for arm in self.workload.arms} - {0}
             if not edges or widening == options.widen:
@@ -133,29 +152,51 @@ class _Trainer:
             self.reporter.say(f"a best rate lies on the edge: widening the grid to {rates[0]:.3g} .. {rates[-1]:.3g}")
         fresh = range(len(tuning), len(self.workload.seeds))
         self.reporter.say(f"reporting: {len(rates)} learning rates x {len(fresh)} fresh seeds for each loss")
-        self._train(fresh, rates)
+        self._train("reporting", fresh, rates)
         return self._assemble(rates)
 
-    def _train(self, seeds: Sequence[int], rates: Sequence[float]) -> None:
+    def _train(self, phase: str, seeds: Sequence[int], rates: Sequence[float]) -> None:
+        """Get every wave of a phase: first this shard's own, then those of others.
+
+        What is tuned decides what comes next, so a shard also computes what nobody else has begun, and waits for the
+        rest. Waves of the last phase are left to their own shards.
+        """
         waves = [(arm, block) for arm in self.workload.arms for block in blocks(seeds, range(len(rates)), self.plan)]
         self.reporter.plan(len(seeds) * len(rates) * len(self.workload.arms))
-        for arm, block in waves:
-            chosen = [rates[i] for i in block.hyper]
-            key = {
-                "loss": arm.label,
-                "rates": chosen,
-                "seeds": [int(self.workload.seeds[i]) for i in block.seeds],
-            }
-            path = self.run.part(key)
-            part = self.run.load_part(path)
+        own = self.shard.share(len(waves)) if self.shard else range(len(waves) if self.train else 0)
+        for i in own:
+            self._wave(*waves[i], rates, train=True, wait=True)
+        joint = self.train and phase == "tuning"
+        others = [i for i in range(len(waves)) if i not in own]
+        late = [i for i in others if not self._wave(*waves[i], rates, train=joint, wait=False)]
+        if joint:
+            late = [i for i in late if not self._wave(*waves[i], rates, train=True, wait=True)]
+        if late:
+            owners = f", of shard {', '.join(self.shard.owners(late, len(waves)))}" if self.shard else ""
+            raise PartsMissing(f"{phase}: {len(late)} of {len(waves)} parts are missing{owners}")
+
+    def _wave(self, arm: Arm, block: Block, rates: Sequence[float], *, train: bool, wait: bool) -> bool:
+        """Read a wave, or compute and store it; False where it is neither there nor to be computed now."""
+        chosen = [rates[i] for i in block.hyper]
+        key = {
+            "loss": arm.label,
+            "rates": chosen,
+            "seeds": [int(self.workload.seeds[i]) for i in block.seeds],
+        }
+        path = self.run.part(key)
+        with self.run.claim(path, wait=wait) as free:
+            part = self.run.load_part(path) if free else None
             if part is None:
+                if not (free and train):
+                    return False
                 part = self._compute(arm, chosen, list(block.seeds), path.with_suffix(".checkpoint.npz"))
                 write_arrays(path, part)
                 path.with_suffix(".checkpoint.npz").unlink(missing_ok=True)
-            for row, rate in enumerate(chosen):
-                for metric in METRICS:
-                    self._slot(arm.label, rate, metric)[list(block.seeds)] = part[metric][row]
-            self.reporter.done(len(block.seeds) * len(block.hyper))
+        for row, rate in enumerate(chosen):
+            for metric in METRICS:
+                self._slot(arm.label, rate, metric)[list(block.seeds)] = part[metric][row]
+        self.reporter.done(len(block.seeds) * len(block.hyper))
+        return True
 
     def _slot(self, loss: str, rate: float, metric: str) -> np.ndarray:
         shape = (len(self.workload.seeds), len(self.workload.evaluate_at))

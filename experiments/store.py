@@ -1,8 +1,9 @@
 """The run folder: parts while a run is under way, one finished folder at the end, nothing ever half-written.
 
 A run works in `<name>.partial/` and is renamed to `<name>/` when everything in it is complete, so a finished folder
-is its own marker. Finished waves lie in `<name>.partial/parts/`; each file is written under another name, flushed to
-the disk and renamed, and the zip checksums inside an npz tell a damaged one, whose work alone is done again."""
+is its own marker. Shards of one run share the working folder. Finished waves lie in `<name>.partial/parts/`; each file
+is written under another name, flushed to the disk and renamed, and the zip checksums inside an npz tell a damaged one,
+whose work alone is done again."""
 
 import contextlib
 import fcntl
@@ -14,11 +15,12 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from experiments.errors import UserError
+from experiments.shards import Shard
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -62,13 +64,32 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 class Run:
-    """An unfinished run's folder, held by this process alone."""
+    """An unfinished run's folder, held by this process alone, or shared with the other shards of the run."""
 
-    def __init__(self, final: Path, partial: Path) -> None:
-        self.final, self.folder = final, partial
+    def __init__(self, final: Path, partial: Path, lock: IO[str], shared: bool = False) -> None:
+        self.final, self.folder, self.lock, self.shared = final, partial, lock, shared
         self.warn: Callable[[str], None] = lambda message: None
         self.parts = partial / "parts"
         self.parts.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def claim(self, path: Path, *, wait: bool) -> Iterator[bool]:
+        """Keep the other shards off one file; yields False where one of them has it and `wait` is False."""
+        if not self.shared:
+            yield True
+            return
+        with open(path.with_suffix(".lock"), "a+") as lock:
+            yield _locked(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+    def take_over(self) -> bool:
+        """Hold the folder alone, to finish the run; False while other shards are in it, or when one has finished it.
+
+        A shard that gets False has let go of the folder: so the last one to ask gets it.
+        """
+        if self.shared and not (_locked(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB) and _in_place(self.lock)):
+            return False
+        self.shared = False
+        return True
 
     def part(self, key: Mapping[str, Any]) -> Path:
         """The file of the wave that `key` describes."""
@@ -88,7 +109,8 @@ class Run:
     def finish(self) -> None:
         """Turn the working folder into the finished one, in place of an older one of the same name."""
         shutil.rmtree(self.parts)
-        (self.folder / "lock").unlink()
+        for lock in self.folder.glob("*lock"):
+            lock.unlink()
         (self.folder / "plan.json").unlink(missing_ok=True)
         old = self.final.with_name(self.final.name + ".old")
         if self.final.exists():
@@ -99,24 +121,51 @@ class Run:
 
 
 @contextlib.contextmanager
-def open_run(final: Path, *, fresh: bool = False) -> Iterator[Run]:
+def open_run(final: Path, *, fresh: bool = False, shard: Shard | None = None) -> Iterator[Run]:
     """Hold the working folder of the run that will become `final`; `fresh` forgets what an earlier try left there.
+
+    A whole run holds the folder alone. Shards share it; each excludes whole runs and a second one of its own number.
 
     Raises:
       UserError: another process holds it, or the folder cannot be written.
     """
     partial = final.with_name(final.name + ".partial")
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        lock = open(partial / "lock", "w")  # noqa: SIM115  held for the whole run
-    except OSError as error:
-        raise UserError(f"--out: cannot write to {final.parent}: {error.strerror}") from None
-    with lock:
+    with contextlib.ExitStack() as held:
+
+        def hold(name: str, how: int) -> IO[str]:
+            lock = held.enter_context(open(partial / name, "a+"))
+            if not _locked(lock, how | fcntl.LOCK_NB):
+                what = f"shard {shard} of this run" if name != "lock" else "this run"
+                raise UserError(f"{partial}: another process is working on {what}; wait for it or stop it")
+            return lock
+
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{partial}: another process is working on this run; wait for it or stop it") from None
+            partial.mkdir(parents=True, exist_ok=True)
+            lock = hold("lock", fcntl.LOCK_SH if shard else fcntl.LOCK_EX)
+            while not _in_place(lock):  # whoever held it has just finished the run and renamed the folder
+                partial.mkdir(parents=True, exist_ok=True)
+                lock = hold("lock", fcntl.LOCK_SH if shard else fcntl.LOCK_EX)
+            if shard:
+                hold(f"{shard.number}-of-{shard.count}.lock", fcntl.LOCK_EX)
+        except OSError as error:
+            raise UserError(f"--out: cannot write to {final.parent}: {error.strerror}") from None
         if fresh:
             shutil.rmtree(partial / "parts", ignore_errors=True)
             (partial / "plan.json").unlink(missing_ok=True)
-        yield Run(final, partial)
+        yield Run(final, partial, lock, shard is not None)
+
+
+def _locked(lock: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(lock, how)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _in_place(lock: IO[str]) -> bool:
+    """Whether the open file is still the one of its name."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), os.stat(lock.name))
+    except FileNotFoundError:
+        return False

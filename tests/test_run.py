@@ -233,7 +233,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_whole(config, tmp_path, monke
 
     def full(descriptor):
         calls.append(descriptor)
-        if len(calls) > 4:  # the plan, then three parts
+        if len(calls) > 5:  # config, plan, then three parts
             raise OSError(28, "No space left on device")
         return original(descriptor)
 
