@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ce_jax.losses import LOSSES
@@ -40,7 +40,7 @@ def run_command(
 ) -> int:
     """`run`: every workload of a config, then the table and where the pages are."""
     name, workloads = load_config(config, overrides)
-    share = parse_shard(shard) if shard else scheduled_shard(os.environ)
+    share = parse_shard(shard) if shard is not None else scheduled_shard(os.environ)
     if share and fresh:
         raise UserError("--fresh: shards add to what is there; delete the run's folder before the first one instead")
     prepare_jax()
@@ -193,45 +193,58 @@ def _reporter(console: Console) -> Iterator[Reporter]:
     if not console.is_terminal:
         yield _Lines(console)
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress)
 
 
-class _Bar:
+class _Tally:
+    """Classifiers done, and steps a second since the first ones began."""
+
+    def __init__(self) -> None:
+        self.classifiers, self.total, self.made, self.begun = 0.0, 0, 0, time.monotonic()
+
+    def plan(self, classifiers: int, steps: int) -> None:
+        self.total, self.steps = self.total + classifiers, steps
+
+    def advance(self, classifier_steps: int) -> None:
+        self.made += classifier_steps
+        self.classifiers += classifier_steps / self.steps
+
+    def __str__(self) -> str:
+        rate = self.made / max(time.monotonic() - self.begun, 1e-9)
+        return f"{self.classifiers:,.0f} of {self.total:,} classifiers, {rate:,.0f} steps a second"
+
+
+class _Bar(_Tally):
     def __init__(self, progress: Progress) -> None:
-        self.progress, self.task = progress, progress.add_task("classifiers", total=0)
+        super().__init__()
+        self.progress, self.task = progress, progress.add_task("", total=0)
 
     def say(self, message: str) -> None:
         self.progress.console.print(f"  {message}", markup=False)
 
-    def plan(self, lanes: int) -> None:
-        self.progress.update(self.task, total=(self.progress.tasks[0].total or 0) + lanes)
+    def plan(self, classifiers: int, steps: int) -> None:
+        super().plan(classifiers, steps)
+        self.progress.update(self.task, total=self.total, description=str(self))
 
-    def done(self, lanes: int) -> None:
-        self.progress.advance(self.task, lanes)
+    def advance(self, classifier_steps: int) -> None:
+        super().advance(classifier_steps)
+        self.progress.update(self.task, completed=self.classifiers, description=str(self))
 
 
-class _Lines:
+class _Lines(_Tally):
     """One line for each message, and at most one every five seconds about progress."""
 
     def __init__(self, console: Console) -> None:
-        self.console, self.total, self.finished, self.shown = console, 0, 0, time.monotonic()
+        super().__init__()
+        self.console, self.last = console, time.monotonic()
 
     def say(self, message: str) -> None:
         self.console.print(f"  {message}", markup=False)
 
-    def plan(self, lanes: int) -> None:
-        self.total += lanes
-
-    def done(self, lanes: int) -> None:
-        self.finished += lanes
-        if time.monotonic() - self.shown > 5:
-            self.shown = time.monotonic()
-            self.say(f"{self.finished:,} of {self.total:,} classifiers trained")
+    def advance(self, classifier_steps: int) -> None:
+        super().advance(classifier_steps)
+        if time.monotonic() - self.last > 5:
+            self.last = time.monotonic()
+            self.say(str(self))

@@ -39,11 +39,11 @@ class Reporter(Protocol):
     def say(self, message: str) -> None:
         """One line about what begins or happened."""
 
-    def plan(self, lanes: int) -> None:
-        """So many more classifiers will be trained."""
+    def plan(self, classifiers: int, steps: int) -> None:
+        """So many more classifiers will be trained, each for so many steps."""
 
-    def done(self, lanes: int) -> None:
-        """So many classifiers have been trained."""
+    def advance(self, classifier_steps: int) -> None:
+        """So many steps of one classifier each have been made."""
 
 
 class Outcome(NamedTuple):
@@ -128,6 +128,7 @@ class _Trainer:
         with run.claim(run.folder / "plan.json", wait=True):  # all shards cut the work alike
             self.plan = kept_plan(run.folder, plan_for(workload))
             write_json(run.folder / "config.json", as_dict(workload.config))
+        self.shown = 0
         self.programs: dict[tuple[str, ...], CompiledWave] = {}
         self.compile_seconds = 0.0
         # results[loss][rate][metric] is an array [S, E] that fills up as seeds are trained.
@@ -162,7 +163,7 @@ class _Trainer:
         rest. Waves of the last phase are left to their own shards.
         """
         waves = [(arm, block) for arm in self.workload.arms for block in blocks(seeds, range(len(rates)), self.plan)]
-        self.reporter.plan(len(seeds) * len(rates) * len(self.workload.arms))
+        self.reporter.plan(len(seeds) * len(rates) * len(self.workload.arms), self.workload.config.train.steps)
         own = self.shard.share(len(waves)) if self.shard else range(len(waves) if self.train else 0)
         for i in own:
             self._wave(*waves[i], rates, train=True, wait=True)
@@ -184,6 +185,7 @@ class _Trainer:
             "seeds": [int(self.workload.seeds[i]) for i in block.seeds],
         }
         path = self.run.part(key)
+        self.shown = 0  # of this wave's steps
         with self.run.claim(path, wait=wait) as free:
             part = self.run.load_part(path) if free else None
             if part is None:
@@ -195,8 +197,12 @@ class _Trainer:
         for row, rate in enumerate(chosen):
             for metric in METRICS:
                 self._slot(arm.label, rate, metric)[list(block.seeds)] = part[metric][row]
-        self.reporter.done(len(block.seeds) * len(block.hyper))
+        self._show(len(block.seeds) * len(block.hyper) * self.workload.config.train.steps - self.shown)
         return True
+
+    def _show(self, classifier_steps: int) -> None:
+        self.shown += classifier_steps
+        self.reporter.advance(classifier_steps)
 
     def _slot(self, loss: str, rate: float, metric: str) -> np.ndarray:
         shape = (len(self.workload.seeds), len(self.workload.evaluate_at))
@@ -219,12 +225,17 @@ class _Trainer:
             self.programs[arm.program] = compile_wave(self.workload.train(arm), self.plan, hyper, splits)
             self.compile_seconds += time.perf_counter() - begin
         stored = self.run.load_part(checkpoint)
+
+        def save(state: Checkpoint) -> None:
+            write_arrays(checkpoint, state.to_arrays(), compress=False)
+            self._show(len(rates) * len(positions) * (self.plan.segment_steps or 0))
+
         return self.programs[arm.program].run(
             self.workload.seeds[positions],
             hyper,
             splits,
             checkpoint=Checkpoint.from_arrays(stored) if stored else None,
-            save=lambda state: write_arrays(checkpoint, state.to_arrays()),
+            save=save,
         )
 
     def _assemble(self, rates: Sequence[float]) -> dict[str, np.ndarray]:
@@ -312,5 +323,5 @@ def silent() -> Reporter:
 
 class _Silent:
     say: Callable[[str], None] = staticmethod(lambda message: None)
-    plan: Callable[[int], None] = staticmethod(lambda lanes: None)
-    done: Callable[[int], None] = staticmethod(lambda lanes: None)
+    plan: Callable[[int, int], None] = staticmethod(lambda classifiers, steps: None)
+    advance: Callable[[int], None] = staticmethod(lambda classifier_steps: None)

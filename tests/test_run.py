@@ -261,8 +261,8 @@ def test_a_run_stopped_within_a_wave_goes_on_from_its_checkpoint(config, tmp_pat
     expected = read_arrays(the_folder(tmp_path / "undisturbed") / "curves.npz")
     segments, original = [], run_module.write_arrays
 
-    def stopping(path, arrays):
-        original(path, arrays)
+    def stopping(path, arrays, **options):
+        original(path, arrays, **options)
         segments.append(path)
         if path.name.endswith(".checkpoint.npz") and len(segments) in (3, 14):
             raise KeyboardInterrupt
