@@ -108,7 +108,9 @@ def report_command(run_dir: Path, console: Console) -> int:
     partial = run_dir.with_name(run_dir.name.removesuffix(".partial") + ".partial")
     if (partial / "config.json").exists() and not (run_dir / "summary.json").exists():
         run_dir = _put_together(partial, console)
-    page = build_report(run_dir)
+        page = run_dir / "report.html"
+    else:
+        page = build_report(run_dir)
     summary = read_run(run_dir).summary
     console.print(headline(summary), markup=False)
     console.print(terminal_table([summary]))
