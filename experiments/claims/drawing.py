@@ -1,6 +1,7 @@
 """What the claims' figures share: panels in the house style, curves with intervals."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,6 +35,6 @@ def with_intervals(
     )
 
 
-def legend(axes: Axes, **options: object) -> None:
+def legend(axes: Axes, **options: Any) -> None:
     """A legend without a frame."""
-    axes.legend(frameon=False, fontsize=8.5, **options)  # type: ignore[arg-type]
+    axes.legend(frameon=False, fontsize=8.5, **options)
