@@ -35,7 +35,9 @@ __all__ = [
 ]
 
 _MOST_RATES = 16
-_CACHE = 20 * 2**20  # bytes of one step of all lanes of a device, above which lanes get slower; measured on CPU
+# Bytes of one step of all lanes on a device. Above the first, lanes get slower if there are more than a few (tiny
+# networks: half as fast); above the second, any do (wide ones). Measured on CPU by `bench sweep`.
+_CACHE, _FEW, _MEMORY = 2**20, 64, 20 * 2**20
 
 
 class Plan(NamedTuple):
@@ -184,7 +186,8 @@ def plan_waves(
     # Equal blocks: 20 rates are two waves of 10, not one of 16 and one of 4 that is mostly padding.
     rates = math.ceil(num_rates / math.ceil(num_rates / _MOST_RATES))
     devices = min(devices, max(seed_counts))
-    lanes = min(budget // max(bytes_per_lane, 1), _CACHE // max(bytes_per_step, 1))
+    step = max(bytes_per_step, 1)
+    lanes = min(budget // max(bytes_per_lane, 1), max(_FEW, _CACHE // step), _MEMORY // step)
     if lanes < 2 * rates:  # two seeds are better company than more rates of one; measured on CPU
         rates = max(1, lanes // 2)
     fitting = max(1, lanes // rates) * devices

@@ -59,7 +59,7 @@ def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
         "PyTorch loop": (peers.torch_loop(task) if have_torch() else None, task.steps),
         "PyTorch vmap": (peers.torch_vmap(task) if have_torch() else None, task.lanes * peers.FEW_STEPS),
         "JAX loop": (peers.jax_loop(task), task.steps),
-        "JAX vmap of an optax scan": (peers.jax_vmap(task), task.lanes * task.steps),
+        "jax.vmap of optax scan": (peers.jax_vmap(task), task.lanes * task.steps),
     }
     seconds = median_seconds({name: call for name, (call, _) in calls.items()}, runs)
     rates: dict[str, float | None] = {}

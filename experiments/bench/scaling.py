@@ -1,0 +1,106 @@
+"""Suite `scaling`: how throughput and memory grow with lanes and devices, and a cost model fitted to it."""
+
+import math
+import resource
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from scipy.optimize import nnls
+
+from ce_jax.losses import LOSSES
+from ce_jax.models import mlp
+from ce_jax.sweep import Plan, compile_wave, plan_waves, step_bytes
+from ce_jax.training import Hyperparameters, Part, Splits, make_train
+from experiments.bench.timing import median_seconds
+from experiments.data import DataOptions, load_dataset
+
+LANES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+RATES = 16
+HIDDEN, BATCH, STEPS = 16, 32, 300
+
+
+class Measured(NamedTuple):
+    """One sweep of the network 4-16-3 on iris, batches of 32, 300 steps."""
+
+    devices: int
+    lanes: int
+    wave: int
+    """Lanes of one wave on all devices."""
+    seconds: float
+    wave_bytes: int
+    """What the compiler reports for one wave on one device."""
+    peak_bytes: int
+    """The process's highest resident memory so far."""
+
+    @property
+    def rate(self) -> float:
+        """Classifier-steps a second."""
+        return self.lanes * STEPS / self.seconds
+
+
+class CostModel(NamedTuple):
+    """seconds = begin + call * waves + step * lanes * steps / devices."""
+
+    begin: float
+    call: float
+    step: float
+    worst: float
+    """Largest relative error over what it was fitted to."""
+
+    def seconds(self, lanes: float, steps: float, devices: int, wave: float) -> float:
+        """Predicted seconds of a sweep."""
+        return self.begin + self.call * math.ceil(lanes / wave) + self.step * lanes * steps / devices
+
+
+def measure(runs: int) -> Iterator[Measured]:
+    """Measure every number of lanes on one device, then on all."""
+    dataset = load_dataset("iris", DataOptions())
+    inputs, labels = dataset.inputs.astype(np.float32), dataset.labels.astype(np.int32)
+    data = Splits(Part(inputs, labels), Part(inputs[:2], labels[:2]), Part(inputs[:2], labels[:2]))
+    sizes = (inputs.shape[1], HIDDEN, len(dataset.class_names))
+    train = make_train(mlp((HIDDEN,)), LOSSES["cross_entropy"], num_classes=3, evaluate_at=(0, STEPS), batch_size=BATCH)
+    hyper = Hyperparameters(np.geomspace(0.01, 0.3, RATES).astype(np.float32), {})
+    for devices in sorted({1, len(jax.devices())}):
+        for lanes in LANES:
+            seeds = lanes // RATES
+            if seeds < devices:
+                continue
+            step = step_bytes(sizes, BATCH)
+            plan = plan_waves((seeds,), RATES, step, bytes_per_step=step, devices=devices)
+            yield _one(train, plan, hyper, data, seeds, runs)
+
+
+def _one(train, plan: Plan, hyper: Hyperparameters, data: Splits, seeds: int, runs: int) -> Measured:
+    program = compile_wave(train, plan, hyper, data)
+
+    def call() -> None:
+        for first in range(0, seeds, plan.seeds_per_wave):
+            program.run(range(first, min(first + plan.seeds_per_wave, seeds)), hyper, data)
+
+    seconds = median_seconds({"ours": call}, runs)["ours"] or math.nan
+    memory = program.memory
+    total = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes if memory else 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    lanes = plan.seeds_per_wave * plan.rates_per_wave
+    return Measured(plan.devices, seeds * plan.rates_per_wave, lanes, seconds, total, peak)
+
+
+def fit(points: list[Measured]) -> CostModel:
+    """Least squares of the relative errors, no cost negative.
+
+    >>> points = [Measured(1, n, 64, 0.1 + 0.01 * -(-n // 64) + 1e-6 * n * STEPS, 0, 0) for n in (64, 128, 512, 2048)]
+    >>> model = fit(points)
+    >>> bool(abs(model.seconds(4096, STEPS, 1, 64) - (0.1 + 0.64 + 1.2288)) < 1e-6)
+    True
+    """
+    rows = np.array([[1, math.ceil(p.lanes / p.wave), p.lanes * STEPS / p.devices] for p in points])
+    seconds = np.array([point.seconds for point in points])
+    scale = np.array([1.0, 1.0, 1e-6])  # comparable columns
+    costs = nnls(rows * scale / seconds[:, None], np.ones(len(points)))[0] * scale
+    worst = float(np.max(np.abs(rows @ costs / seconds - 1)))
+    begin, call, step = (float(cost) for cost in costs)
+    return CostModel(begin, call, step, worst)
