@@ -1,8 +1,11 @@
 """The one table of claims, in the order in which they are run and shown: what is exact and cheap comes first."""
 
+from experiments.claims.dose_response import CLAIM as DOSE_RESPONSE
 from experiments.claims.escape_time import CLAIM as ESCAPE_TIME
 from experiments.claims.gentle_vs_saturated import CLAIM as GENTLE_VS_SATURATED
+from experiments.claims.many_classes import CLAIM as MANY_CLASSES
 from experiments.claims.nielsen_erratum import CLAIM as NIELSEN_ERRATUM
+from experiments.claims.rate_unit import CLAIM as RATE_UNIT
 from experiments.claims.record import Claim
 from experiments.claims.tail_law import CLAIM as TAIL_LAW
 from experiments.claims.textbook_network import CLAIM as TEXTBOOK_NETWORK
@@ -14,6 +17,9 @@ CLAIMS: dict[str, Claim] = {
         NIELSEN_ERRATUM,
         TEXTBOOK_NETWORK,
         TAIL_LAW,
+        RATE_UNIT,
         GENTLE_VS_SATURATED,
+        DOSE_RESPONSE,
+        MANY_CLASSES,
     )
 }

@@ -112,8 +112,8 @@ def measure(request: Request) -> Findings:
         found,
         figure(steps, curves, floor),
         "Left: mean cross-entropy on the training flowers, trained on cross-entropy and on SSR on probabilities, with "
-        "the laws 1/t and 1/√t (dotted); thin: the other rates. Right: SSR on logits above its least value; straight on "
-        "these axes is geometric. Medians over seeds.",
+        "the laws 1/t and 1/√t (dotted); thin: the other rates. Right: SSR on logits above its least value; straight "
+        "on these axes is geometric. Medians over seeds.",
         len(seeds),
         f"{len(seeds)} gentle starts of a linear model on standardized iris, setosa against the rest, {STEPS:,} "
         f"full-batch steps in float64, rates 1, 10 and 100 (SSR on logits: {RATES['ssr_on_logits'][0]:g}).",
