@@ -7,6 +7,7 @@ layers are one matrix product. Over several devices, of one process or of many, 
 `shard_map`; lanes never talk to each other, so the program holds no collective.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,22 +63,26 @@ class Checkpoint(NamedTuple):
 
     segment: int
     """How many segments are finished."""
+    columns: np.ndarray
+    """Which of the wave's hyperparameters are still trained."""
     leaves: tuple[np.ndarray, ...]
-    """The state of all lanes, [s, l, ...] each, in the order of `jax.tree.leaves`."""
+    """The state of their lanes, [s, columns, ...] each, in the order of `jax.tree.leaves`."""
     curves: dict[str, np.ndarray]
-    """What has been measured so far, [s, l, evaluations] each."""
+    """What has been measured so far, [s, l, E] each; the rest is NaN."""
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """As named arrays, for an npz without pickles."""
-        leaves = {f"leaf/{i}": leaf for i, leaf in enumerate(self.leaves)}
-        return {"segment": np.array(self.segment)} | leaves | {f"curve/{k}": v for k, v in self.curves.items()}
+        named = {"segment": np.array(self.segment), "columns": self.columns}
+        named |= {f"leaf/{i}": leaf for i, leaf in enumerate(self.leaves)}
+        return named | {f"curve/{name}": curve for name, curve in self.curves.items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Checkpoint":
         """The inverse of `to_arrays`."""
         count = sum(name.startswith("leaf/") for name in arrays)
         curves = {name.removeprefix("curve/"): array for name, array in arrays.items() if name.startswith("curve/")}
-        return cls(int(arrays["segment"]), tuple(arrays[f"leaf/{i}"] for i in range(count)), curves)
+        leaves = tuple(arrays[f"leaf/{i}"] for i in range(count))
+        return cls(int(arrays["segment"]), arrays["columns"], leaves, curves)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +97,8 @@ class CompiledWave:
     mesh: Mesh
     memory: Any
     """What the compiler reports (`temp_size_in_bytes` and others); None where the backend does not say."""
+    narrower: Callable[[int], "CompiledWave"]
+    """The same program for waves of fewer hyperparameters, compiled when first asked for."""
 
     def run(
         self,
@@ -104,6 +111,9 @@ class CompiledWave:
     ) -> dict[str, np.ndarray]:
         """Train seeds [s] under hyperparameters with leaves [l], for any s and l up to the plan's.
 
+        Hyperparameters under which every seed has diverged are retired between segments. Once half of them are, the
+        others go on in a program half as wide, or a quarter, and so on: few sizes are ever compiled.
+
         Args:
           seeds, hyper, data: as in `sweep`; data with a leading axis holds one split for each of the seeds.
           checkpoint: where to go on, from an earlier call with the same arguments.
@@ -113,40 +123,58 @@ class CompiledWave:
           `{metric: [l, s, E]}`.
         """
         num_seeds, num_rates = len(seeds), len(hyper.learning_rate)
+        lanes, last = (self.plan.seeds_per_wave, self.plan.rates_per_wave), len(self.intervals) - 1
         per_seed = np.ndim(data.train.labels) == 2
         # Padding lanes repeat the last real one: same shape, no new numbers, results dropped.
-        placed = self._place(_pad(np.asarray(seeds, np.uint32), self.plan.seeds_per_wave), True)
-        hyper = jax.tree.map(lambda leaf: self._place(_pad(np.asarray(leaf), self.plan.rates_per_wave), False), hyper)
-        data = jax.tree.map(
-            lambda leaf: self._place(_pad(np.asarray(leaf), self.plan.seeds_per_wave) if per_seed else leaf, per_seed),
-            data,
-        )
+        placed = self._place(_pad(np.asarray(seeds, np.uint32), lanes[0]), True)
+        hyper = jax.tree.map(lambda leaf: _pad(np.asarray(leaf), lanes[1]), hyper)
+        data = jax.tree.map(lambda leaf: self._place(_pad(leaf, lanes[0]) if per_seed else leaf, per_seed), data)
         shapes, structure = jax.tree.flatten(self.shapes)
         # The first segment makes its own state and does not read this one.
-        start = checkpoint or Checkpoint(0, tuple(np.zeros(leaf.shape, leaf.dtype) for leaf in shapes), {})
+        nothing = tuple(np.zeros(leaf.shape, leaf.dtype) for leaf in shapes)
+        start = checkpoint or Checkpoint(0, np.arange(lanes[1]), nothing, {})
+        columns, curves = start.columns, start.curves
         state = jax.tree.unflatten(structure, [self._place(leaf, True) for leaf in start.leaves])
-        curves = [start.curves] if start.curves else []
-        for segment in range(start.segment, len(self.intervals)):
+        for segment in range(start.segment, last + 1):
+            program = self if len(columns) == lanes[1] else self.narrower(len(columns))
             intervals = self.intervals[segment]
-            state, measured = self.advance(placed, np.array(segment == 0), state, intervals, hyper, data)
-            wanted = intervals[:, 2] == 1
-            curves.append({name: curve[..., wanted] for name, curve in _fetch(measured).items()})
-            left = self.intervals[segment + 1 :, :, 2].sum()
-            if len(self.intervals) > segment + 1 and not np.any(_fetch(state.alive)):
-                # Every lane has diverged: what is left of the curves is known.
-                curves.append({k: np.full((*v.shape[:2], left), np.nan, v.dtype) for k, v in curves[-1].items()})
+            own = jax.tree.map(lambda leaf, columns=columns: self._place(leaf[columns], False), hyper)
+            state, measured = program.advance(placed, np.array(segment == 0), state, intervals, own, data)
+            first = self.intervals[:segment, :, 2].sum()
+            for name, curve in _fetch(measured).items():
+                found = curve[..., intervals[:, 2] == 1]
+                whole = curves.setdefault(name, np.full((*lanes, self.intervals[..., 2].sum()), np.nan, curve.dtype))
+                whole[:, columns, first : first + found.shape[-1]] = found
+            if segment == last:
                 break
-            if save is not None and segment + 1 < len(self.intervals):
-                curves = [_joined(curves)]
-                save(Checkpoint(segment + 1, tuple(_fetch(jax.tree.leaves(state))), curves[0]))
-        return {name: np.swapaxes(curve, 0, 1)[:num_rates, :num_seeds] for name, curve in _joined(curves).items()}
+            keep = _survivors(_fetch(state.alive), last - segment)
+            if not len(keep):
+                break
+            if len(keep) < len(columns):
+                columns = columns[keep]
+                state = jax.tree.map(lambda leaf, keep=keep: self._place(_fetch(leaf)[:, keep], True), state)
+            if save is not None:
+                save(Checkpoint(segment + 1, columns, tuple(_fetch(jax.tree.leaves(state))), curves))
+        return {name: np.swapaxes(curve, 0, 1)[:num_rates, :num_seeds] for name, curve in curves.items()}
 
     def _place(self, leaf: Any, over_seeds: bool) -> jax.Array:
         return jax.device_put(leaf, NamedSharding(self.mesh, PartitionSpec("seeds") if over_seeds else PartitionSpec()))
 
 
-def _joined(curves: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([piece[name] for piece in curves], axis=-1) for name in curves[0]}
+def _survivors(alive: np.ndarray, segments_left: int) -> np.ndarray:
+    """Columns of lanes [s, l] to go on with: those alive, filled up with others to a power of two; none if none lives.
+
+    With one segment left, a narrower program would take longer to compile than it saves.
+
+    >>> _survivors(np.array([[True, False, False, False, True, False, False, True]]), 2).tolist()
+    [0, 1, 4, 7]
+    """
+    living = np.flatnonzero(alive.any(axis=0))
+    width = 1 << max(len(living) - 1, 0).bit_length()
+    if len(living) and (2 * width > alive.shape[1] or segments_left < 2):
+        return np.arange(alive.shape[1])
+    others = np.setdiff1d(np.arange(alive.shape[1]), living)
+    return np.sort(np.concatenate([living, others[: width - len(living)]])) if len(living) else living
 
 
 def _fetch(tree: Any) -> Any:
@@ -295,10 +323,12 @@ def compile_wave(train: Training, plan: Plan, hyper: Hyperparameters, data: Spli
         )
         .compile()
     )
-    return CompiledWave(compiled, shapes, intervals, plan, mesh, compiled.memory_analysis())
+    narrower = functools.cache(lambda rates: compile_wave(train, plan._replace(rates_per_wave=rates), hyper, data))
+    return CompiledWave(compiled, shapes, intervals, plan, mesh, compiled.memory_analysis(), narrower)
 
 
-def _pad(leaf: np.ndarray, length: int) -> np.ndarray:
+def _pad(leaf: Any, length: int) -> np.ndarray:
+    leaf = np.asarray(leaf)
     missing = length - len(leaf)
     return np.concatenate([leaf, np.repeat(leaf[-1:], missing, axis=0)]) if missing else leaf
 

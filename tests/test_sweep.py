@@ -8,7 +8,7 @@ import pytest
 
 from ce_jax.losses import LOSSES
 from ce_jax.models import mlp
-from ce_jax.sweep import Plan, blocks, compile_wave, plan_waves, sweep
+from ce_jax.sweep import Checkpoint, Plan, blocks, compile_wave, plan_waves, sweep
 from ce_jax.training import METRICS, Hyperparameters, Splits, make_train
 from tests.test_training import data
 
@@ -71,6 +71,24 @@ def test_segments_and_checkpoints_change_nothing():
             np.testing.assert_array_equal(again[metric], found[metric], err_msg=metric)
     for metric in METRICS:
         np.testing.assert_allclose(found[metric], whole[metric], rtol=1e-5, atol=1e-6, err_msg=metric)
+
+
+def test_hyperparameters_that_diverge_are_retired():
+    """Two of eight rates survive: the rest of the run is compiled for two, and a checkpoint goes on from there."""
+    train = make_train(mlp((8,)), LOSSES["ssr_on_logits"], num_classes=3, evaluate_at=tuple(range(0, 21, 2)))
+    rates = Hyperparameters(np.array([1e12, 0.01, 1e12, 1e12, 1e12, 0.02, 1e12, 1e12], np.float32), {})
+    whole = compile_wave(train, Plan(2, 8, 1), rates, data()).run((3, 1), rates, data())
+    assert np.isnan(whole["train_loss"][0, :, -1]).all()  # the test would say nothing if these did not diverge
+    wave, saved = compile_wave(train, Plan(2, 8, 1, segment_steps=5), rates, data()), []
+    found = wave.run((3, 1), rates, data(), save=lambda one: saved.append(one._replace(curves=dict(one.curves))))
+    assert [len(one.columns) for one in saved] == [2, 2, 2]
+    assert set(saved[0].columns) == {1, 5}
+    again = wave.run((3, 1), rates, data(), checkpoint=Checkpoint.from_arrays(saved[1].to_arrays()))
+    for metric in METRICS:
+        np.testing.assert_allclose(found[metric], whole[metric], rtol=1e-5, atol=1e-6, err_msg=metric)
+        np.testing.assert_array_equal(again[metric], found[metric], err_msg=metric)
+    hopeless = Hyperparameters(np.full(8, 1e12, np.float32), {})
+    assert np.isnan(wave.run((3, 1), hopeless, data())["train_loss"][..., -1]).all()
 
 
 def test_no_collective_in_the_program():
