@@ -7,6 +7,7 @@ gradients), `ce_jax.models` and `ce_jax.backprop`, `ce_jax.audit`, `ce_jax.train
 
 from ce_jax import analysis, losses
 from ce_jax.analysis import *  # noqa: F403  the package re-exports; the names are listed in __all__ there
+from ce_jax.audit import audit
 from ce_jax.backprop import backprop
 from ce_jax.losses import *  # noqa: F403
 from ce_jax.models import Layer, Model, linear, mlp
@@ -28,6 +29,7 @@ __all__ = [  # noqa: PLE0604  what is unpacked are lists of strings
     "Part",
     "Plan",
     "Splits",
+    "audit",
     "backprop",
     "evaluation_steps",
     "linear",

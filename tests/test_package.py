@@ -120,3 +120,17 @@ def test_constraints_are_plain_pins_of_every_requirement():
     wanted = project["dependencies"] + [entry for extra in project["optional-dependencies"].values() for entry in extra]
     names = {re.split(r"[\[<>=]", entry)[0].lower().replace("_", "-") for entry in wanted} - {"ce-jax"}
     assert names <= pinned
+
+
+def test_every_door_is_there():
+    """What users import from the top level, by the names of the field."""
+    losses = "cross_entropy ssr true_class_ssr ssr_on_logits lq_loss power_loss focal_loss poly1_loss squentropy"
+    losses = [*losses.split(), "mean_absolute_error", "z_loss", "stablemax_cross_entropy"]
+    losses += [f"{name}_{form}" for name in ("cross_entropy", "ssr") for form in ("with_targets", "from_probs")]
+    losses += ["true_class_ssr_from_probs"]
+    others = "softmax log_softmax logsumexp log_odds Loss LOSSES with_manual_grad mean_over validate_labels audit"
+    others += " cross_entropy_hessian ssr_hessian cross_entropy_hvp ssr_hvp linear mlp backprop make_train sweep"
+    others += " steps_to_target survival rmst bootstrap_ci probability_of_improvement performance_profile iqm"
+    for name in (*losses, *(f"{name}_grad" for name in losses), *others.split()):
+        assert name in ce_jax.__all__, name
+        assert callable(getattr(ce_jax, name)) or name == "LOSSES", name
