@@ -7,9 +7,8 @@ is then trained at its own best rate or, where a claim is about the grid itself,
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -83,7 +82,7 @@ def trained(name: str, config: Config, request: Request, *, everywhere: bool = F
         stored = read_arrays(path)
     except (FileNotFoundError, ValueError):
         request.reporter.say(f"training {name}")
-        with precision(config), _compilation(request.quick):
+        with precision(config):
             stored = _Trainer(load_workload(name, config)).all_curves(everywhere)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(path, stored)
@@ -102,17 +101,6 @@ def trained(name: str, config: Config, request: Request, *, everywhere: bool = F
         part("fresh/"),
         part("everywhere/"),
     )
-
-
-@contextmanager
-def _compilation(quick: bool) -> Iterator[None]:
-    """With few seeds, compiling takes longer than training: then compile in half the time for slower programs."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", quick or before)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def moved(config: Config, request: Request) -> Config:
