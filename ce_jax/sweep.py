@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ce_jax.training import Hyperparameters, Splits, Training, segments
@@ -158,7 +157,12 @@ class CompiledWave:
         return {name: np.swapaxes(curve, 0, 1)[:num_rates, :num_seeds] for name, curve in curves.items()}
 
     def _place(self, leaf: Any, over_seeds: bool) -> jax.Array:
-        return jax.device_put(leaf, NamedSharding(self.mesh, PartitionSpec("seeds") if over_seeds else PartitionSpec()))
+        sharding = NamedSharding(self.mesh, PartitionSpec("seeds") if over_seeds else PartitionSpec())
+        if jax.process_count() == 1:
+            return jax.device_put(leaf, sharding)
+        # Every process has the same values and takes its own; device_put would compare them over the network.
+        leaf = np.asarray(leaf, jax.dtypes.canonicalize_dtype(leaf.dtype))
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])
 
 
 def _survivors(alive: np.ndarray, segments_left: int) -> np.ndarray:
@@ -181,7 +185,22 @@ def _fetch(tree: Any) -> Any:
     """Arrays on the host of every process, wherever their pieces lie."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
-    return multihost_utils.process_allgather(tree, tiled=True)
+    everywhere = NamedSharding(jax.tree.leaves(tree)[0].sharding.mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda leaf: np.asarray(leaf.addressable_data(0)), jax.jit(_same, out_shardings=everywhere)(tree)
+    )
+
+
+def _same(tree: Any) -> Any:
+    return tree
+
+
+def _devices(count: int) -> list[jax.Device]:
+    """So many devices, taken from all processes in turn: each process has to take part in every program."""
+    order: list[tuple[int, int, jax.Device]] = []
+    for _, own in itertools.groupby(jax.devices(), lambda device: device.process_index):
+        order += [(place, device.process_index, device) for place, device in enumerate(own)]
+    return [device for *_, device in sorted(order, key=lambda entry: entry[:2])[:count]]
 
 
 def plan_waves(
@@ -281,7 +300,7 @@ def compile_wave(train: Training, plan: Plan, hyper: Hyperparameters, data: Spli
       The compiled program.
     """
     per_seed = np.ndim(data.train.labels) == 2
-    mesh = Mesh(np.asarray(jax.devices()[: plan.devices]), ("seeds",))
+    mesh = Mesh(np.asarray(_devices(plan.devices)), ("seeds",))
     over_seeds, shared = PartitionSpec("seeds"), PartitionSpec()
     data_spec = over_seeds if per_seed else shared
 

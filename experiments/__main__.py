@@ -36,6 +36,7 @@ def run(
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     fresh: Annotated[bool, Parameter(negative="")] = False,
     shard: str | None = None,
+    distributed: str | None = None,
 ) -> int:
     """Run a config: train every loss over rates and seeds, compare them, write figures and a page.
 
@@ -47,10 +48,12 @@ def run(
       fresh: compute again what is finished.
       shard: I/N does share I of N of the work, in the same folder; the last one to end finishes the run. By default
         the share of this task of a Slurm array, or of this pod of an indexed Kubernetes job.
+      distributed: one run on the devices of many processes, started with the same words each: auto on Slurm,
+        Kubernetes, MPI and TPU pods, else HOST:PORT,PROCESSES,INDEX.
     """
     from experiments.commands import run_command
 
-    return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard)
+    return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed)
 
 
 @app.command

@@ -16,6 +16,7 @@ from ce_jax.losses import LOSSES
 from ce_jax.training import optimizer_names, segments
 from experiments.config import Config, as_dict, build, load_config
 from experiments.data import DATASETS
+from experiments.distributed import connect, leads
 from experiments.errors import UserError
 from experiments.findings import headline, terminal_table
 from experiments.planning import memory_of_wave, plan_for
@@ -37,13 +38,21 @@ def run_command(
     command: Sequence[str],
     console: Console,
     shard: str | None = None,
+    distributed: str | None = None,
 ) -> int:
     """`run`: every workload of a config, then the table and where the pages are."""
     name, workloads = load_config(config, overrides)
+    if shard is None and distributed is not None:
+        shard = "1/1"  # a pod's index is then that of a process, which JAX reads
     share = parse_shard(shard) if shard is not None else scheduled_shard(os.environ)
+    if share and distributed is not None:
+        raise UserError("--distributed: cannot be combined with --shard; both say which part of the work is whose")
     if share and fresh:
         raise UserError("--fresh: shards add to what is there; delete the run's folder before the first one instead")
     prepare_jax()
+    if distributed is not None:
+        connect(distributed)
+        console = console if leads() else Console(quiet=True)
     if dry_run:
         return _dry_run(name, workloads, console)
     folders, waiting = [], False
@@ -58,7 +67,7 @@ def run_command(
         elif outcome.existed:
             console.print(f"finished before; shown as stored (compute it again with --fresh): {outcome.folder}")
         folders.append(outcome.folder)
-    if waiting:
+    if waiting or not leads():
         return 0
     summaries = [read_run(folder).summary for folder in folders]
     for summary in summaries:

@@ -18,14 +18,16 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from ce_jax.sweep import Block, Checkpoint, CompiledWave, blocks, compile_wave
+from ce_jax.sweep import Block, Checkpoint, CompiledWave, Plan, blocks, compile_wave
 from ce_jax.training import METRICS, Hyperparameters
 from experiments.config import Config, as_dict, fingerprint, flatten
 from experiments.data import fingerprint as data_fingerprint
+from experiments.distributed import agreed, leads, open_jointly
+from experiments.errors import UserError
 from experiments.planning import kept_plan, plan_for
 from experiments.report import build_report
 from experiments.shards import PartsMissing, Shard
-from experiments.store import Run, open_run, write_arrays, write_json
+from experiments.store import Run, write_arrays, write_json
 from experiments.summary import choose_rate, run_table, summarise
 from experiments.workload import Arm, Workload, load_workload, source_of
 
@@ -100,9 +102,9 @@ def run_workload(
     with precision(config):
         workload = load_workload(name, config)
         final = out / run_name(workload)
-        if final.exists() and not fresh:
+        if agreed(lambda: final.exists() and not fresh):
             return Outcome(final, True)
-        with open_run(final, fresh=fresh, shard=shard) as run:
+        with open_jointly(final, fresh=fresh, shard=shard) as run:
             run.warn = reporter.say
             begin = time.perf_counter()
             trainer = _Trainer(workload, run, reporter, shard, train)
@@ -114,9 +116,10 @@ def run_workload(
                 waiting = "every part is there; another shard is still at work and will put them together"
                 return Outcome(final, final.exists(), None if final.exists() else waiting)
             seconds = time.perf_counter() - begin
-            _write(run.folder, workload, curves, _provenance(command, trainer.compile_seconds, seconds))
-            build_report(run.folder)
-            run.finish()
+            if leads():
+                _write(run.folder, workload, curves, _provenance(command, trainer.compile_seconds, seconds))
+                build_report(run.folder)
+                run.finish()
     return Outcome(final, False)
 
 
@@ -126,13 +129,22 @@ class _Trainer:
     def __init__(self, workload: Workload, run: Run, reporter: Reporter, shard: Shard | None, train: bool) -> None:
         self.workload, self.run, self.reporter, self.shard, self.train = workload, run, reporter, shard, train
         with run.claim(run.folder / "plan.json", wait=True):  # all shards cut the work alike
-            self.plan = kept_plan(run.folder, plan_for(workload))
-            write_json(run.folder / "config.json", as_dict(workload.config))
+            self.plan = agreed(self._begin)
         self.shown = 0
         self.programs: dict[tuple[str, ...], CompiledWave] = {}
         self.compile_seconds = 0.0
         # results[loss][rate][metric] is an array [S, E] that fills up as seeds are trained.
         self.results: dict[str, dict[float, dict[str, np.ndarray]]] = {arm.label: {} for arm in workload.arms}
+
+    def _begin(self) -> Plan:
+        plan = kept_plan(self.run.folder, plan_for(self.workload))
+        if plan.devices < jax.process_count():
+            raise UserError(
+                f"--distributed: waves of {plan.seeds_per_wave} seeds on {plan.devices} devices do not employ all of "
+                f"{jax.process_count()} processes; use fewer, or begin the run again with --fresh"
+            )
+        write_json(self.run.folder / "config.json", as_dict(self.workload.config))
+        return plan
 
     def all_curves(self) -> dict[str, np.ndarray]:
         """Tune, widen, report; then everything in the layout of `curves.npz`."""
@@ -187,13 +199,14 @@ class _Trainer:
         path = self.run.part(key)
         self.shown = 0  # of this wave's steps
         with self.run.claim(path, wait=wait) as free:
-            part = self.run.load_part(path) if free else None
+            part = agreed(lambda: self.run.load_part(path)) if free else None
             if part is None:
                 if not (free and train):
                     return False
                 part = self._compute(arm, chosen, list(block.seeds), path.with_suffix(".checkpoint.npz"))
-                write_arrays(path, part)
-                path.with_suffix(".checkpoint.npz").unlink(missing_ok=True)
+                if leads():
+                    write_arrays(path, part)
+                    path.with_suffix(".checkpoint.npz").unlink(missing_ok=True)
         for row, rate in enumerate(chosen):
             for metric in METRICS:
                 self._slot(arm.label, rate, metric)[list(block.seeds)] = part[metric][row]
@@ -224,10 +237,11 @@ class _Trainer:
             begin = time.perf_counter()
             self.programs[arm.program] = compile_wave(self.workload.train(arm), self.plan, hyper, splits)
             self.compile_seconds += time.perf_counter() - begin
-        stored = self.run.load_part(checkpoint)
+        stored = agreed(lambda: self.run.load_part(checkpoint))
 
         def save(state: Checkpoint) -> None:
-            write_arrays(checkpoint, state.to_arrays(), compress=False)
+            if leads():
+                write_arrays(checkpoint, state.to_arrays(), compress=False)
             self._show(len(rates) * len(positions) * (self.plan.segment_steps or 0))
 
         return self.programs[arm.program].run(

@@ -16,13 +16,13 @@ class PartsMissing(Exception):
 
 
 class Shard(NamedTuple):
-    """Shard `number` of `count`, numbers from 1."""
+    """Shard `number` `of` so many, numbers from 1."""
 
     number: int
-    count: int
+    of: int
 
     def __str__(self) -> str:
-        return f"{self.number}/{self.count}"
+        return f"{self.number}/{self.of}"
 
     def share(self, total: int) -> range:
         """Positions of this shard's waves among `total`: neighbours, which often share a compiled program.
@@ -30,11 +30,11 @@ class Shard(NamedTuple):
         >>> [list(Shard(number, 3).share(4)) for number in (1, 2, 3)]
         [[0], [1], [2, 3]]
         """
-        return range(total * (self.number - 1) // self.count, total * self.number // self.count)
+        return range(total * (self.number - 1) // self.of, total * self.number // self.of)
 
     def owners(self, positions: Sequence[int], total: int) -> list[str]:
         """The shards that have some of these `positions` in their share."""
-        shards = (Shard(number, self.count) for number in range(1, self.count + 1))
+        shards = (Shard(number, self.of) for number in range(1, self.of + 1))
         return [str(shard) for shard in shards if set(positions) & set(shard.share(total))]
 
 
@@ -42,16 +42,16 @@ def parse_shard(text: str, where: str = "--shard") -> Shard | None:
     """`I/N`; None for 1/1, which is a whole run.
 
     >>> parse_shard("2/4"), parse_shard("1/1")
-    (Shard(number=2, count=4), None)
+    (Shard(number=2, of=4), None)
 
     Raises:
       UserError: anything else.
     """
     found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     shard = Shard(int(found[1]), int(found[2])) if found else None
-    if shard is None or not 1 <= shard.number <= shard.count:
+    if shard is None or not 1 <= shard.number <= shard.of:
         raise UserError(f"{where}: expected I/N with I from 1 to N, such as 2/4, came {text!r}")
-    return shard if shard.count > 1 else None
+    return shard if shard.of > 1 else None
 
 
 def scheduled_shard(environment: Mapping[str, str]) -> Shard | None:
@@ -61,19 +61,19 @@ def scheduled_shard(environment: Mapping[str, str]) -> Shard | None:
     to say it again in the variable JOB_COMPLETIONS.
 
     >>> scheduled_shard({"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "4"})
-    Shard(number=3, count=4)
+    Shard(number=3, of=4)
     >>> scheduled_shard({"JOB_COMPLETION_INDEX": "0", "JOB_COMPLETIONS": "4"})
-    Shard(number=1, count=4)
+    Shard(number=1, of=4)
 
     Raises:
       UserError: the variables do not tell which share of how many this is.
     """
     if "SLURM_ARRAY_TASK_ID" in environment:
-        names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP", "SLURM_ARRAY_TASK_COUNT")
+        names = ["SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP", "SLURM_ARRAY_TASK_COUNT"]
         index, count = environment[names[0]], environment.get(names[3], "")
         first, step = environment.get(names[1], "0"), environment.get(names[2], "1")
     elif "JOB_COMPLETION_INDEX" in environment:
-        names = ("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS")
+        names = ["JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"]
         index, count = environment[names[0]], environment.get(names[1], "")
         first, step = "0", "1"
     else:

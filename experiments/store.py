@@ -66,11 +66,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 class Run:
     """An unfinished run's folder, held by this process alone, or shared with the other shards of the run."""
 
-    def __init__(self, final: Path, partial: Path, lock: IO[str], shared: bool = False) -> None:
-        self.final, self.folder, self.lock, self.shared = final, partial, lock, shared
+    def __init__(self, final: Path, lock: IO[str] | None = None, shared: bool = False) -> None:
+        self.final, self.lock, self.shared = final, lock, shared
+        self.folder = final.with_name(final.name + ".partial")
         self.warn: Callable[[str], None] = lambda message: None
-        self.parts = partial / "parts"
-        self.parts.mkdir(parents=True, exist_ok=True)
+        self.parts = self.folder / "parts"
 
     @contextlib.contextmanager
     def claim(self, path: Path, *, wait: bool) -> Iterator[bool]:
@@ -86,7 +86,11 @@ class Run:
 
         A shard that gets False has let go of the folder: so the last one to ask gets it.
         """
-        if self.shared and not (_locked(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB) and _in_place(self.lock)):
+        if (
+            self.lock
+            and self.shared
+            and not (_locked(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB) and _in_place(self.lock))
+        ):
             return False
         self.shared = False
         return True
@@ -146,13 +150,14 @@ def open_run(final: Path, *, fresh: bool = False, shard: Shard | None = None) ->
                 partial.mkdir(parents=True, exist_ok=True)
                 lock = hold("lock", fcntl.LOCK_SH if shard else fcntl.LOCK_EX)
             if shard:
-                hold(f"{shard.number}-of-{shard.count}.lock", fcntl.LOCK_EX)
+                hold(f"{shard.number}-of-{shard.of}.lock", fcntl.LOCK_EX)
         except OSError as error:
             raise UserError(f"--out: cannot write to {final.parent}: {error.strerror}") from None
         if fresh:
             shutil.rmtree(partial / "parts", ignore_errors=True)
             (partial / "plan.json").unlink(missing_ok=True)
-        yield Run(final, partial, lock, shard is not None)
+        (partial / "parts").mkdir(exist_ok=True)
+        yield Run(final, lock, shard is not None)
 
 
 def _locked(lock: IO[str], how: int) -> bool:
