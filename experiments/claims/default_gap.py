@@ -93,6 +93,7 @@ def across(found: Measurements) -> dict[str, Measurement]:
     """Over all workloads: the share inside seed noise, the lead in the performance profile and in width."""
     joined = {}
     times = {loss: np.array([found[f"{key}/{loss}/rmst"].value for key in workloads()]) for loss in LOSSES}
+    bands = {loss: np.array([found[f"{key}/{loss}/rate_band"].value for key in workloads()]) for loss in LOSSES}
     for loss in OTHERS:
         inside = []
         for key in workloads():

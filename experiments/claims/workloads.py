@@ -7,17 +7,18 @@ is then trained at its own best rate or, where a claim is about the grid itself,
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
 from ce_jax.analysis import steps_to_target
 from ce_jax.sweep import CompiledWave, blocks, compile_wave, plan_waves, step_bytes
-from ce_jax.training import Hyperparameters
+from ce_jax.training import Hyperparameters, Splits
 from experiments.claims.record import Request
 from experiments.config import Config, as_dict, fingerprint
 from experiments.planning import batch_of, memory_budget, memory_of_lane, sizes_of
@@ -208,3 +209,16 @@ class _Trainer:
                     for metric, curve in curves.items():
                         slot[metric] = np.concatenate([slot[metric], curve[lane]]) if metric in slot else curve[lane]
         return found
+
+
+def over_seeds(function: Callable[..., Any], seeds: Array, rate: float, splits: Splits) -> Any:
+    """`function(key, hyperparameters, data)` for every seed with its own split, spread over the devices."""
+    devices = max(count for count in range(1, len(jax.devices()) + 1) if len(seeds) % count == 0)
+    mesh, spec = Mesh(np.asarray(jax.devices()[:devices]), ("seeds",)), PartitionSpec("seeds")
+    hyper = Hyperparameters(np.asarray(rate, splits.train.inputs.dtype), {})
+
+    def one_seed(seed: jax.Array, data: Splits) -> Any:
+        return function(jax.random.key(seed, impl="threefry2x32"), hyper, data)
+
+    spread = jax.shard_map(jax.vmap(one_seed), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+    return jax.device_get(jax.jit(spread)(np.asarray(seeds, np.uint32), splits))
