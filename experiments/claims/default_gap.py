@@ -102,10 +102,7 @@ def across(found: Measurements) -> dict[str, Measurement]:
             inside.append(chance.low <= 0.5 <= chance.high or abs(gap.value) <= WITHIN)
         joined[f"cross_entropy-{loss}/inside_noise"] = Measurement(float(np.mean(inside)), unit="fraction of workloads")
         joined[f"cross_entropy-{loss}/profile_area"] = bootstrapped(profile_lead, [times["cross_entropy"], times[loss]])
-        bands = [
-            np.array([found[f"{key}/{one}/rate_band"].value for key in workloads()]) for one in ("cross_entropy", loss)
-        ]
-        joined[f"cross_entropy-{loss}/rate_band"] = mean_difference(bands[0], bands[1], "decades")
+        joined[f"cross_entropy-{loss}/rate_band"] = mean_difference(bands["cross_entropy"], bands[loss], "decades")
     return joined
 
 

@@ -52,7 +52,7 @@ def final_errors(config: Config, rate: float) -> dict[str, Array]:
     fresh = slice(config.sweep.tuning_seeds, None)
     splits = jax.tree.map(lambda leaf: leaf[fresh], workload.splits)
     arms = {arm.label: workload.train(arm) for arm in workload.arms}
-    seeds = workload.seeds[fresh]
+    seeds = workload.seeds[fresh].tolist()
     plan = Plan(-(-len(seeds) // len(jax.devices())) * len(jax.devices()), 1, len(jax.devices()))
     errors = {}
     for loss in LOSSES:
@@ -73,7 +73,9 @@ def measure(request: Request) -> Findings:
         for loss in LOSSES:
             found[f"{key}/{loss}/reached"] = mean(reached[loss], "fraction")
             found[f"{key}/{loss}/test_accuracy"] = mean(run.final(loss, "test_accuracy"), "fraction")
-        found[f"{key}/cross_entropy-ssr/reached"] = mean_difference(*reached.values(), "fraction")
+        found[f"{key}/cross_entropy-ssr/reached"] = mean_difference(
+            reached["cross_entropy"], reached["ssr"], "fraction"
+        )
         everything.append(reached["cross_entropy"] - reached["ssr"])
     found["cross_entropy-ssr/reached"] = mean(np.mean(everything, axis=0), "fraction")
     harms = []
