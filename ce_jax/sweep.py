@@ -195,9 +195,9 @@ def _same(tree: Any) -> Any:
     return tree
 
 
-def _devices(count: int) -> list[jax.Device]:
+def _devices(count: int) -> list[Any]:
     """So many devices, taken from all processes in turn: each process has to take part in every program."""
-    order: list[tuple[int, int, jax.Device]] = []
+    order: list[tuple[int, int, Any]] = []
     for _, own in itertools.groupby(jax.devices(), lambda device: device.process_index):
         order += [(place, device.process_index, device) for place, device in enumerate(own)]
     return [device for *_, device in sorted(order, key=lambda entry: entry[:2])[:count]]

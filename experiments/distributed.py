@@ -30,24 +30,21 @@ def connect(text: str) -> None:
     Raises:
       UserError: anything else, or no cluster that JAX knows.
     """
-    # JAX's own service would swallow SIGTERM; here it stops the run, and what is finished is stored.
-    jax.config.update("jax_enable_preemption_service", False)
-    if text == "auto":
-        try:
-            jax.distributed.initialize()
-        except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"--distributed: auto finds no cluster ({reason}); give HOST:PORT,PROCESSES,INDEX"
-            ) from None
-        return
     found = re.fullmatch(r"([^,\s]+:\d+),(\d+),(\d+)", text)
-    if not found or not int(found[3]) < int(found[2]):
+    if text != "auto" and (not found or not int(found[3]) < int(found[2])):
         raise UserError(
             "--distributed: expected auto or HOST:PORT,PROCESSES,INDEX with INDEX from 0 to PROCESSES - 1, such as "
             f"10.0.0.1:9876,4,0; came {text!r}"
         )
-    jax.distributed.initialize(found[1], int(found[2]), int(found[3]), cluster_detection_method="deactivate")
+    # JAX's own service would swallow SIGTERM; here it stops the run, and what is finished is stored.
+    jax.config.update("jax_enable_preemption_service", False)
+    if found:
+        jax.distributed.initialize(found[1], int(found[2]), int(found[3]), cluster_detection_method="deactivate")
+        return
+    try:
+        jax.distributed.initialize()
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"--distributed: auto finds no cluster ({error}); give HOST:PORT,PROCESSES,INDEX") from None
 
 
 def leads() -> bool:
