@@ -254,6 +254,7 @@ def test_list_names_everything(capsys):
         assert word in shown
 
 
+@pytest.mark.slow
 def test_a_run_stopped_within_a_wave_goes_on_from_its_checkpoint(config, tmp_path, monkeypatch, capsys):
     """Cut into segments; stopped after some; a damaged checkpoint costs its wave alone; the curves are the same."""
     monkeypatch.setattr(planning, "SEGMENT_SECONDS", 1e-9)

@@ -19,7 +19,9 @@ RATES = np.array([0.01, 0.1, 1.0], np.float32)
 TRAIN = make_train(mlp((4,)), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 2, 10), batch_size=5)
 
 
-@pytest.mark.parametrize("plan", [None, Plan(2, 2, 1), Plan(8, 3, 8), Plan(4, 1, 2)])
+@pytest.mark.parametrize(
+    "plan", [None, Plan(2, 2, 1), Plan(8, 3, 8), pytest.param(Plan(4, 1, 2), marks=pytest.mark.slow)]
+)
 def test_a_lane_equals_a_solo_run(plan):
     found = sweep(TRAIN, SEEDS, Hyperparameters(RATES, {}), data(), plan=plan)
     for row, rate in enumerate(RATES):

@@ -75,7 +75,12 @@ def test_training_equals_a_numpy_loop(loss, gradient):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "batch_size"), [("sgd", None), ("momentum", 5), ("adam", None), ("adamw", 5), ("lion", 5)]
+    ("optimizer", "batch_size"),
+    [
+        ("sgd", None),
+        ("adamw", 5),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("momentum", 5), ("adam", None), ("lion", 5))),
+    ],
 )
 def test_both_gradient_routes_give_the_same_curves(optimizer, batch_size):
     knobs = {"model": mlp((4,), activation="tanh"), "optimizer": optimizer, "batch_size": batch_size, "rate": 0.01}
