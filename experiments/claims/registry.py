@@ -5,6 +5,7 @@ from experiments.claims.default_gap import CLAIM as DEFAULT_GAP
 from experiments.claims.dose_response import CLAIM as DOSE_RESPONSE
 from experiments.claims.escape_time import CLAIM as ESCAPE_TIME
 from experiments.claims.gentle_vs_saturated import CLAIM as GENTLE_VS_SATURATED
+from experiments.claims.landscape import CLAIM as LANDSCAPE
 from experiments.claims.many_classes import CLAIM as MANY_CLASSES
 from experiments.claims.nielsen_erratum import CLAIM as NIELSEN_ERRATUM
 from experiments.claims.rate_unit import CLAIM as RATE_UNIT
@@ -21,6 +22,7 @@ CLAIMS: dict[str, Claim] = {
         TEXTBOOK_NETWORK,
         TAIL_LAW,
         RATE_UNIT,
+        LANDSCAPE,
         GENTLE_VS_SATURATED,
         DOSE_RESPONSE,
         MANY_CLASSES,
