@@ -1,0 +1,330 @@
+"""The claims: their definitions and exact numbers, their rules on made-up measurements, and what the command writes."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from experiments.__main__ import main
+from experiments.claims import (
+    CLAIMS,
+    command,
+    default_gap,
+    dose_response,
+    escape_time,
+    many_classes,
+    nielsen_erratum,
+    rate_unit,
+    statistics,
+    tail_law,
+    textbook_network,
+)
+from experiments.claims.record import Claim, Findings, Measurement, Request, effect_text, verdict_of
+from experiments.claims.workloads import Trained, moved, trained
+from experiments.config import AnalysisOptions, Config, RateGrid, SweepOptions, TrainOptions
+from experiments.run import silent
+
+IDS = {
+    "escape-time", "nielsen-erratum", "textbook-network", "gentle-vs-saturated", "rate-unit", "tail-law",
+    "dose-response", "landscape", "stuck-deep-sigmoid", "many-classes", "calibration", "default-gap",
+}  # fmt: skip
+KEYS = {"schema", "id", "statement", "source", "verdict", "rule", "quick", "seeds", "minutes", "measurements"}
+
+
+def near(value, half=0.01):
+    return Measurement(value, (value - half, value + half))
+
+
+def request(folder, seed=0):
+    return Request(True, seed, folder, silent())
+
+
+def test_the_twelve_claims_are_there():
+    assert set(CLAIMS) == IDS
+    for name, claim in CLAIMS.items():
+        assert claim.id == name
+        assert all((claim.statement, claim.source, claim.protocol, claim.rule, claim.effect))
+        assert re.search("[Cc]onfirmed", claim.rule)
+        assert re.search("[Rr]efuted", claim.rule)
+        assert re.fullmatch("[0-9a-f]{10}", claim.definition)
+
+
+def test_a_bare_ssr_in_a_statement_says_on_what():
+    for claim in CLAIMS.values():
+        for found in re.finditer("SSR", claim.statement):
+            assert claim.statement[found.end() :].startswith((" on probabilities", " on logits", " does no harm"))
+
+
+class TestExactClaims:
+    def test_escape_time_counts_the_published_steps(self, tmp_path):
+        findings = escape_time.measure(request(tmp_path))
+        found = findings.measurements
+        assert found["z0=4/cross_entropy/steps"].value == 17
+        assert found["z0=4/ssr/steps"].value == 232
+        assert found["z0=4/cross_entropy/closed_form"].value == pytest.approx(16.6, abs=0.05)
+        assert found["z0=4/ssr/closed_form"].value == pytest.approx(230.1, abs=0.05)
+        assert escape_time.decide(found) == "confirmed"
+        swapped = {
+            key.replace("ssr", "?").replace("cross_entropy", "ssr").replace("?", "cross_entropy"): one
+            for key, one in found.items()
+        }
+        assert escape_time.decide(swapped) == "refuted"
+        off = {**found, "z0=4/ssr/finer_steps": Measurement(230.1 * 1.04)}
+        assert escape_time.decide(off) == "refuted"
+
+    def test_escape_time_breaks_when_the_losses_are_swapped(self, monkeypatch):
+        from ce_jax import LOSSES
+
+        swapped = {"cross_entropy": LOSSES["ssr"], "ssr": LOSSES["cross_entropy"]}
+        monkeypatch.setattr("experiments.lesson.escape.LOSSES", swapped)
+        monkeypatch.setattr("experiments.claims.escape_time.STARTS", (4.0, 6.0))
+        escape_time.count_steps.clear_cache()
+        counted, closed = escape_time.count(0.15)[""], escape_time.predict(0.15)[""]
+        escape_time.count_steps.clear_cache()
+        assert np.all(np.abs(counted["ssr"] / closed["ssr"] - 1) > 0.5)
+
+    def test_nielsen_ends_where_the_book_does(self, tmp_path):
+        found = nielsen_erratum.measure(request(tmp_path)).measurements
+        for key, end in nielsen_erratum.PUBLISHED.items():
+            assert found[f"{key}/end"].value == pytest.approx(end, abs=0.5e-4)
+        assert nielsen_erratum.decide(found) == "confirmed"
+        swap = {"equation_61": "published_code", "published_code": "equation_61"}
+        swapped = {re.sub("|".join(swap), lambda hit: swap[hit[0]], key): one for key, one in found.items()}
+        assert nielsen_erratum.decide(swapped) == "refuted"
+
+    def test_textbook_network_meets_every_published_number(self):
+        found = textbook_network.worked()
+        for key, (value, half) in textbook_network.PUBLISHED.items():
+            if key.startswith("published/"):
+                assert found[key].value == pytest.approx(value, abs=half)
+
+    def test_textbook_accuracies_are_the_published_ones(self):
+        train, test = textbook_network.flowers()
+        begin = textbook_network.starts(np.arange(1))
+        for loss, published in {"ssr_on_logits": (0.74, 0.92), "cross_entropy": (0.66, 0.95)}.items():
+            reached = textbook_network.accuracies(loss, begin, train, test)[0]
+            assert np.round(reached, 2).tolist() == list(published)
+
+
+class TestRules:
+    def test_tail_law(self):
+        found = {
+            "cross_entropy/slope": near(-1.01), "ssr/slope": near(-0.49),
+            "ssr_on_logits/decay": near(-0.0083), "ssr_on_logits/predicted_decay": near(-0.0083),
+        }  # fmt: skip
+        assert tail_law.decide(found) == "confirmed"
+        swapped = {**found, "cross_entropy/slope": found["ssr/slope"], "ssr/slope": found["cross_entropy/slope"]}
+        assert tail_law.decide(swapped) == "refuted"
+
+    def test_tail_slopes_of_known_curves(self):
+        steps = np.array([0, *np.geomspace(1, 1e6, 121)])
+        values = np.stack([1 / np.maximum(steps, 0.5), 1 / np.sqrt(np.maximum(steps, 0.5))])
+        assert tail_law.slopes(steps, values) == pytest.approx([-1, -0.5])
+        curve = np.exp(-0.01 * np.arange(3000.0))[None] + 0.25
+        assert tail_law.decay(np.arange(3000.0), curve, 0.25) == pytest.approx([-0.01], rel=1e-3)
+
+    @pytest.mark.parametrize(
+        ("gentle", "saturated", "verdict"),
+        [(0.0, 0.4, "confirmed"), (0.05, 0.4, "refuted"), (0.0, 0.05, "refuted"), (0.015, 0.4, "undecided")],
+    )
+    def test_gentle_vs_saturated(self, gentle, saturated, verdict):
+        found = {}
+        for model in ("softmax-regression", "mlp"):
+            found[f"{model}/gentle/cross_entropy-ssr/test_accuracy"] = near(gentle)
+            found[f"{model}/saturated/cross_entropy-ssr/test_accuracy"] = near(saturated)
+        assert CLAIMS["gentle-vs-saturated"].decide(found) == verdict
+        swapped = {key: Measurement(-one.value, (-one.high, -one.low)) for key, one in found.items()}
+        assert CLAIMS["gentle-vs-saturated"].decide(swapped) == "refuted"
+
+    @pytest.mark.parametrize(("slope", "verdict"), [(1.0, "confirmed"), (0.4, "refuted"), (0.745, "undecided")])
+    def test_rate_unit(self, slope, verdict):
+        assert rate_unit.decide({f"{model}/short/slope": near(slope) for model in rate_unit.MODELS}) == verdict
+
+    def test_the_best_rate_lies_between_grid_points(self):
+        rates = np.geomspace(0.01, 100, 25)
+        scores = -((np.log(rates) - np.log(0.7)) ** 2)
+        assert np.exp(rate_unit.log_best_rate(scores[:, None], rates)) == pytest.approx([0.7])
+        assert np.exp(rate_unit.log_best_rate(rates[:, None], rates)) == pytest.approx([100])
+
+    def test_slope_of_known_ratios(self):
+        rates = np.geomspace(1e-2, 1e4, 25)
+        peaks = [peak for k in rate_unit.CLASSES for peak in (1.0, k / 2)]
+        scores = [np.tile(-((np.log(rates) - np.log(peak)) ** 2)[:, None], 5) for peak in peaks]
+        assert rate_unit.slope_of(scores, rates).value == pytest.approx(1.0, abs=1e-6)
+        reverse = [scores[i ^ 1] for i in range(len(scores))]
+        assert rate_unit.slope_of(reverse, rates).value == pytest.approx(-1.0, abs=1e-6)
+
+    @pytest.mark.parametrize(
+        ("rho", "growth", "verdict"),
+        [(0.9, (8, 2), "confirmed"), (-0.9, (8, 2), "refuted"), (0.9, (2, 8), "undecided")],
+    )
+    def test_dose_response(self, rho, growth, verdict):
+        found = {}
+        for dataset in dose_response.DATASETS:
+            for family in dose_response.FAMILIES:
+                found[f"{dataset}/saturated/{family}/spearman"] = near(rho)
+                for start, factor in zip(("saturated", "gentle"), growth, strict=True):
+                    found[f"{dataset}/{start}/{family}/rmst_growth"] = Measurement(factor)
+        assert dose_response.decide(found) == verdict
+
+    @pytest.mark.parametrize(
+        ("slope", "share", "verdict"),
+        [(0.05, 0.9, "confirmed"), (-0.05, 0.9, "refuted"), (0.05, 0.2, "refuted"), (0.005, 0.9, "undecided")],
+    )
+    def test_many_classes(self, slope, share, verdict):
+        found = {f"{many_classes.PLAIN}/gap_slope": near(slope)}
+        found |= {f"K=256/{loss}/closed": near(share) for loss in many_classes.REPAIRS}
+        assert CLAIMS["many-classes"].decide(found) == verdict
+
+    @pytest.mark.parametrize(
+        ("lead", "harm", "verdict"),
+        [(0.2, -0.02, "confirmed"), (-0.2, -0.02, "refuted"), (0.2, 0.05, "refuted"), (0.005, -0.02, "undecided")],
+    )
+    def test_stuck_deep_sigmoid(self, lead, harm, verdict):
+        found = {"cross_entropy-ssr/reached": near(lead), "switch/harm": near(harm)}
+        assert CLAIMS["stuck-deep-sigmoid"].decide(found) == verdict
+
+    @pytest.mark.parametrize(
+        ("before", "after", "verdict"),
+        [(-0.03, 0.0, "confirmed"), (0.03, 0.0, "refuted"), (-0.03, -0.03, "refuted"), (0.0, 0.0, "undecided")],
+    )
+    def test_calibration(self, before, after, verdict):
+        found = {}
+        for cell in (f"{dataset}/noise={noise:g}" for dataset in ("digits", "mnist5k") for noise in (0.0, 0.1, 0.2)):
+            found[f"{cell}/ssr-cross_entropy/ece/before"] = near(before)
+            found[f"{cell}/ssr-cross_entropy/ece/after"] = near(after)
+        assert CLAIMS["calibration"].decide(found) == verdict
+
+    @pytest.mark.parametrize(
+        ("inside", "lead", "verdict"),
+        [(0.9, 0.2, "confirmed"), (0.3, 0.2, "refuted"), (0.9, -0.2, "refuted"), (0.7, 0.2, "undecided")],
+    )
+    def test_default_gap(self, inside, lead, verdict):
+        found = {}
+        for loss in default_gap.OTHERS:
+            found[f"cross_entropy-{loss}/inside_noise"] = Measurement(inside)
+            found[f"cross_entropy-{loss}/profile_area"] = near(lead)
+            found[f"cross_entropy-{loss}/rate_band"] = near(lead)
+        assert default_gap.decide(found) == verdict
+
+    def test_profile_lead_changes_sign_with_the_losses(self):
+        a, b = np.array([1.0, 2.0, np.inf]), np.array([3.0, 10.0, np.inf])
+        assert default_gap.profile_lead(a, b, axis=-1) == pytest.approx(-default_gap.profile_lead(b, a, axis=-1))
+        assert default_gap.profile_lead(a, b, axis=-1) > 0
+
+    @pytest.mark.parametrize(("share", "verdict"), [(0.9, "confirmed"), (0.1, "refuted"), (0.5, "undecided")])
+    def test_landscape(self, share, verdict):
+        assert CLAIMS["landscape"].decide({"surface/cross_entropy<ssr/draws": near(share)}) == verdict
+
+
+def made_up(accuracies):
+    """A `Trained` of one loss from validation accuracies [S, E]; NaN means diverged."""
+    config = Config("iris", "linear", ("ssr",), analysis=AnalysisOptions((0.9,)))
+    curves = {"ssr/validation_accuracy": accuracies, "ssr/train_loss": np.where(np.isnan(accuracies), np.nan, 1.0)}
+    return Trained(config, np.array([0, 10, 20]), np.array([1.0]), {"ssr": 0}, {}, curves, {})
+
+
+def test_censored_and_diverged_runs_stay_in_the_sample():
+    run = made_up(np.array([[0.3, 0.95, 0.96], [0.3, 0.4, 0.5], [0.3, 0.95, np.nan]]))
+    assert run.times("ssr", 0.9).tolist() == [10, np.inf, np.inf]
+    times = dose_response.restricted_times(run)
+    assert times.tolist() == [[10, 20, 20]]
+    assert statistics.mean(times[0]).value == pytest.approx(50 / 3)  # 10 if misses were dropped
+    assert run.final("ssr", "validation_accuracy").tolist() == [0.96, 0.5, 0]
+
+
+def test_pairing_of_seeds_makes_the_interval_narrow():
+    noise = np.random.default_rng(0).normal(size=20)
+    a, b = noise + 0.1 + 0.01 * np.arange(20) / 20, noise
+    paired = statistics.mean_difference(a, b)
+    unpaired = statistics.mean_difference(a, np.random.default_rng(1).permutation(b))
+    assert paired.low > 0 > unpaired.low
+
+
+def test_training_tunes_on_other_seeds_and_stores_its_curves(tmp_path, monkeypatch):
+    config = Config(
+        "iris", "linear", ("cross_entropy", "ssr"), train=TrainOptions(20, evaluations=4),
+        sweep=SweepOptions(RateGrid(0.1, 10, 3), widen=1, seeds=3, tuning_seeds=2),
+        analysis=AnalysisOptions(tune_by="final_accuracy"),
+    )  # fmt: skip
+    first = trained("x", config, request(tmp_path, seed=2))
+    assert first.config.sweep.first_seed == moved(config, request(tmp_path, 2)).sweep.first_seed == 20_000
+    assert first.tuning["ssr/test_accuracy"].shape == (len(first.rates), 2, len(first.steps))
+    assert first.fresh["ssr/test_accuracy"].shape == (3, len(first.steps))
+    start = "cross_entropy/ssr", "ssr/ssr"  # the same metric of both runs, before any step
+    np.testing.assert_allclose(*(first.fresh[key][:, 0] for key in start), rtol=1e-6)
+    monkeypatch.setattr("experiments.claims.workloads.load_workload", None)  # nothing may be trained again
+    again = trained("x", config, request(tmp_path, seed=2))
+    np.testing.assert_array_equal(again.fresh["ssr/ssr"], first.fresh["ssr/ssr"])
+
+
+def measure_something(request):
+    value = {0: 1.0, 1: np.inf}[request.seed]
+    findings = {"a/b": Measurement(value, (0.5, 1.5), "steps"), "c": Measurement(2.0)}
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    return Findings(findings, figure, "A caption.", 3, "Something.")
+
+
+SMALL = Claim(
+    "small", "A statement.", "A source", "A protocol.", "A rule.", ("A choice.",), "a/b", measure_something,
+    lambda found: verdict_of(found["c"].value == 2, False),
+)  # fmt: skip
+
+
+@pytest.fixture
+def only_small(monkeypatch):
+    for place in ("command", "page"):
+        monkeypatch.setattr(f"experiments.claims.{place}.CLAIMS", {"small": SMALL})
+
+
+def test_verdict_file_page_and_resumption(tmp_path, only_small, monkeypatch):
+    assert main(["claims", "small", "--quick", "--out", str(tmp_path)]) == 0
+    verdict = json.loads((tmp_path / "small" / "verdict.json").read_text())
+    assert set(verdict) == KEYS
+    assert (verdict["schema"], verdict["verdict"], verdict["quick"], verdict["seeds"]) == (1, "confirmed", True, 3)
+    assert verdict["measurements"]["a/b"] == {"value": 1.0, "ci": [0.5, 1.5], "unit": "steps"}
+    assert verdict["measurements"]["c"]["ci"] is None
+    assert {path.name for path in (tmp_path / "small").iterdir()} >= {"figure.svg", "figure.png"}
+    page = (tmp_path / "claims.html").read_text()
+    for text in ("A statement.", "A source", "A choice.", "confirmed", "1 [0.5, 1.5] steps", "claims small --fresh"):
+        assert text in page
+
+    calls = []
+    monkeypatch.setattr("experiments.claims.command.measure", lambda *arguments: calls.append(arguments))
+    asked = ["claims", "small", "--quick", "--out", str(tmp_path)]
+    main(asked)
+    assert not calls  # finished
+    for more in (["--fresh"], ["--seed", "1"]):
+        main([*asked, *more])
+    main([word for word in asked if word != "--quick"])
+    assert len(calls) == 3
+
+
+def test_infinite_values_are_null(tmp_path):
+    verdict = command.measure(SMALL, Request(True, 1, tmp_path / "small" / "runs", silent()))
+    assert verdict["measurements"]["a/b"]["value"] is None
+    assert effect_text(verdict["measurements"]["a/b"]).startswith("–")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(["escape-tme"], "did you mean 'escape-time'"), (["nielsen-erratum", "--seed", "-1"], "--seed")],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(words, expected, tmp_path, capsys):
+    assert main(["claims", *words, "--out", str(tmp_path)]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert expected in errors
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_table_names_effect_and_interval(tmp_path, only_small):
+    command.measure(SMALL, Request(False, 0, tmp_path / "small" / "runs", silent()))
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(command.table([SMALL], tmp_path))
+    assert re.search(r"small +A statement\. +confirmed +a/b: 1 \[0\.5, 1\.5\] steps +0\.0", console.export_text())
