@@ -66,7 +66,7 @@ def report(run_dir: Path, /) -> int:
 
 @app.command(name="list")
 def list_() -> int:
-    """Show data sets, losses, models, optimizers and configs."""
+    """Show data sets, losses, models, optimizers, configs and claims."""
     from experiments.commands import list_command
 
     return list_command(console)

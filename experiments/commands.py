@@ -145,7 +145,9 @@ def _put_together(partial: Path, console: Console) -> Path:
 
 
 def list_command(console: Console) -> int:
-    """`list`: every name that a config may use."""
+    """`list`: every name that a config or the command line may use."""
+    from experiments.claims.registry import CLAIMS  # here, because claims are built on this module
+
     sections: dict[str, dict[str, str]] = {
         "datasets": {name: entry.description for name, entry in DATASETS.items()}
         | {
@@ -160,6 +162,7 @@ def list_command(console: Console) -> int:
         "configs": {
             str(path.relative_to(CONFIGS.parent)): _first_comment(path) for path in sorted(CONFIGS.glob("*.toml"))
         },
+        "claims": {name: claim.statement for name, claim in CLAIMS.items()},
     }
     for title, rows in sections.items():
         if not any(rows.values()):

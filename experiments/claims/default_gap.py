@@ -118,7 +118,7 @@ def measure(request: Request) -> Findings:
     found: dict[str, Measurement] = {}
     for dataset, model, optimizer in itertools.product(DATASETS, MODELS, GRIDS):
         name = f"{dataset}-{model}-{optimizer}"
-        run = trained(name, setting(dataset, model, optimizer, request), request, everywhere=True)
+        run = trained(name, setting(dataset, model, optimizer, request), request, everywhere=True, rates_per_wave=6)
         found |= describe(name.replace("-", "/"), run)
     found |= across(found)
     seeds = request.pick(30, 8)

@@ -78,7 +78,7 @@ def measure(request: Request) -> Findings:
     """Best rates of both losses at every K and horizon, and the slope of their ratio."""
     found: dict[str, Measurement] = {}
     for model in MODELS:
-        runs = {k: trained(f"{model}-{k}", setting(model, k, request), request) for k in CLASSES}
+        runs = {k: trained(f"{model}-{k}", setting(model, k, request), request, rates_per_wave=9) for k in CLASSES}
         for horizon, steps in HORIZONS.items():
             scores = []
             for k, run in runs.items():

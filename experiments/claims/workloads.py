@@ -68,7 +68,9 @@ class Trained(NamedTuple):
         return np.where(np.isnan(self.fresh[f"{loss}/train_loss"][:, -1]), np.inf, reached)
 
 
-def trained(name: str, config: Config, request: Request, *, everywhere: bool = False) -> Trained:
+def trained(
+    name: str, config: Config, request: Request, *, everywhere: bool = False, rates_per_wave: int = 1
+) -> Trained:
     """Train a config, or read what an earlier try of the same claim has stored.
 
     Args:
@@ -76,6 +78,7 @@ def trained(name: str, config: Config, request: Request, *, everywhere: bool = F
       config: what to train; its first seed is moved by the request.
       request: says where to store.
       everywhere: train the fresh seeds at every rate of the grid and not only at the best one.
+      rates_per_wave: more of them train faster, but waste lanes where a single rate is trained.
     """
     config = moved(config, request)
     path = request.folder / f"{name}-{fingerprint([as_dict(config), everywhere])}" / "curves.npz"
@@ -84,7 +87,7 @@ def trained(name: str, config: Config, request: Request, *, everywhere: bool = F
     except (FileNotFoundError, ValueError):
         request.reporter.say(f"training {name}")
         with precision(config):
-            stored = _Trainer(load_workload(name, config)).all_curves(everywhere)
+            stored = _Trainer(load_workload(name, config), rates_per_wave).all_curves(everywhere)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(path, stored)
 
@@ -113,8 +116,8 @@ def moved(config: Config, request: Request) -> Config:
 class _Trainer:
     """Lanes of one workload, in programs that are compiled when first needed."""
 
-    def __init__(self, workload: Workload) -> None:
-        self.workload = workload
+    def __init__(self, workload: Workload, rates_per_wave: int) -> None:
+        self.workload, self.rates_per_wave = workload, rates_per_wave
         programs = dict.fromkeys(arm.program for arm in workload.arms)
         members = {program: [arm for arm in workload.arms if arm.program == program] for program in programs}
         # A wave holds every member of a family once, over the tuning seeds: tuning, widening and the fresh seeds then
@@ -128,7 +131,7 @@ class _Trainer:
         tuning = workload.config.sweep.tuning_seeds
         plan = plan_waves(
             (-(-tuning // devices) * devices,),
-            len(members),
+            len(members) * self.rates_per_wave,
             memory_of_lane(workload),
             bytes_per_step=step_bytes(sizes_of(workload), batch_of(workload), splits.train.inputs.itemsize),
             budget=memory_budget(),
