@@ -12,6 +12,7 @@ affine map, so that gradients, optimizer states and stored arrays all have the s
 (5, 3)
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -123,22 +124,33 @@ def mlp(hidden: Sequence[int] = (16,), *, activation: str = "relu", start: Start
         )
     if not isinstance(start, str) and len(start) != len(hidden) + 1:
         raise ValueError(f"start: expected one entry for each of the {len(hidden) + 1} layers; got {len(start)}")
-    unit = ACTIVATIONS[activation]
+    # Functions of the module rather than closures: a model can then be sent to another process.
+    init = functools.partial(_init, hidden, start, ACTIVATIONS[activation].gain)
+    return Model(
+        init, functools.partial(_apply, activation), functools.partial(_columns, activation), hidden, activation
+    )
 
-    def init(key: Key[Array, ""], num_features: int, num_classes: int) -> Params:
-        return _initial(key, (num_features, *hidden, num_classes), start, unit.gain)
 
-    def apply(params: Params, inputs: Float[Array, "samples features"]) -> Float[Array, "samples classes"]:
-        for layer in params[:-1]:
-            inputs = unit.value(inputs @ layer.weight + layer.bias[None, :])
-        return inputs @ params[-1].weight + params[-1].bias[None, :]
+def _init(
+    hidden: tuple[int, ...], start: Start, gain: float, key: Key[Array, ""], num_features: int, num_classes: int
+) -> Params:
+    return _initial(key, (num_features, *hidden, num_classes), start, gain)
 
-    def columns(params: Params, inputs: Float[Array, "features samples"]) -> Float[Array, "classes samples"]:
-        for layer in params[:-1]:
-            inputs = unit.value(layer.weight.T @ inputs + layer.bias[:, None])
-        return params[-1].weight.T @ inputs + params[-1].bias[:, None]
 
-    return Model(init, apply, columns, hidden, activation)
+def _apply(
+    activation: str, params: Params, inputs: Float[Array, "samples features"]
+) -> Float[Array, "samples classes"]:
+    for layer in params[:-1]:
+        inputs = ACTIVATIONS[activation].value(inputs @ layer.weight + layer.bias[None, :])
+    return inputs @ params[-1].weight + params[-1].bias[None, :]
+
+
+def _columns(
+    activation: str, params: Params, inputs: Float[Array, "features samples"]
+) -> Float[Array, "classes samples"]:
+    for layer in params[:-1]:
+        inputs = ACTIVATIONS[activation].value(layer.weight.T @ inputs + layer.bias[:, None])
+    return params[-1].weight.T @ inputs + params[-1].bias[:, None]
 
 
 def _initial(key: Array, sizes: tuple[int, ...], start: Start, gain: float) -> Params:

@@ -9,16 +9,17 @@ layers are one matrix product. Over several devices, of one process or of many, 
 
 import functools
 import itertools
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ce_jax._waves import Block, Plan, blocks, lane_bytes, plan_waves, step_bytes
 from ce_jax.training import Hyperparameters, Splits, Training, segments
 
 __all__ = [
@@ -33,28 +34,6 @@ __all__ = [
     "step_bytes",
     "sweep",
 ]
-
-_MOST_RATES = 16
-# Bytes of one step of all lanes on a device. Above the first, lanes get slower if there are more than a few (tiny
-# networks: half as fast); above the second, any do (wide ones). Measured on CPU by `bench sweep`.
-_CACHE, _FEW, _MEMORY = 2**20, 64, 20 * 2**20
-
-
-class Plan(NamedTuple):
-    """Shape of a wave, the devices it is spread over (`seeds_per_wave` is a multiple of their number), and its cuts."""
-
-    seeds_per_wave: int
-    rates_per_wave: int
-    devices: int
-    segment_steps: int | None = None
-    """Steps between two looks of the host; None for the whole run in one call."""
-
-
-class Block(NamedTuple):
-    """The lanes of one wave: positions of its seeds and of its hyperparameters in the sweep's lists."""
-
-    seeds: tuple[int, ...]
-    hyper: tuple[int, ...]
 
 
 class Checkpoint(NamedTuple):
@@ -203,90 +182,6 @@ def _devices(count: int) -> list[Any]:
     return [device for *_, device in sorted(order, key=lambda entry: entry[:2])[:count]]
 
 
-def plan_waves(
-    seed_counts: Sequence[int],
-    num_rates: int,
-    bytes_per_lane: int,
-    *,
-    bytes_per_step: int = 0,
-    budget: int = 2**30,
-    devices: int = 1,
-) -> Plan:
-    """Choose the wave's shape: up to 16 rates wide, as many seeds as the cache and the byte budget hold.
-
-    Wide waves share each seed's batches and its first layer's product among more lanes. Among the numbers of seeds that
-    fit, the largest of those that train the fewest padding lanes is taken.
-
-    Args:
-      seed_counts: sizes of the groups of seeds that are trained one after another (tuning seeds, fresh seeds).
-      num_rates: number of hyperparameters in the narrowest group.
-      bytes_per_lane: memory that one run needs, see `lane_bytes`.
-      bytes_per_step: the part of it that a training step touches; waves are kept small enough for the cache.
-      budget: bytes that one wave may need on one device.
-      devices: number of devices that share a wave's seeds.
-
-    >>> plan_waves((10, 50), 11, 10_000)
-    Plan(seeds_per_wave=10, rates_per_wave=11, devices=1, segment_steps=None)
-    >>> plan_waves((10, 50), 32, 10_000_000)
-    Plan(seeds_per_wave=5, rates_per_wave=16, devices=1, segment_steps=None)
-    """
-    # Equal blocks: 20 rates are two waves of 10, not one of 16 and one of 4 that is mostly padding.
-    rates = math.ceil(num_rates / math.ceil(num_rates / _MOST_RATES))
-    devices = min(devices, max(seed_counts))
-    step = max(bytes_per_step, 1)
-    lanes = min(budget // max(bytes_per_lane, 1), max(_FEW, _CACHE // step), _MEMORY // step)
-    if lanes < 2 * rates:  # two seeds are better company than more rates of one; measured on CPU
-        rates = max(1, lanes // 2)
-    fitting = max(1, lanes // rates) * devices
-    sizes = range(devices, max(devices, min(fitting, max(seed_counts))) + 1, devices)
-
-    def trained(size: int) -> int:
-        return sum(math.ceil(count / size) * size for count in seed_counts)
-
-    return Plan(min(reversed(sizes), key=trained), rates, devices)
-
-
-def lane_bytes(sizes: Sequence[int], examples: int, itemsize: int = 4) -> int:
-    """Estimate the temporary memory of one run; that of its state and of the data comes to it.
-
-    Evaluating the training part takes most: about eight arrays of its logits, and 2.4 of its hidden units' values,
-    fitted to what compiled programs report (`tests/test_planning.py` holds it to 25 %).
-
-    Args:
-      sizes: widths of all layers, features first and classes last.
-      examples: size of the training part.
-      itemsize: bytes of one number.
-
-    >>> lane_bytes((4, 16, 3), 90)
-    23904
-    """
-    return int(itemsize * examples * (8 * sizes[-1] + 2.4 * sum(sizes[1:-1]) + 4))
-
-
-def step_bytes(sizes: Sequence[int], batch: int, itemsize: int = 4) -> int:
-    """Estimate what one training step of one run touches: parameters a few times over, every layer twice.
-
-    >>> step_bytes((4, 16, 3), 32)
-    7484
-    """
-    parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
-    return itemsize * (5 * parameters + 2 * batch * sum(sizes[1:]))
-
-
-def blocks(seeds: Sequence[int], hyper: Sequence[int], plan: Plan) -> Iterator[Block]:
-    """Cut positions of seeds x hyperparameters into waves, hyperparameters innermost.
-
-    >>> list(blocks(range(3), range(2), Plan(2, 2, 1)))
-    [Block(seeds=(0, 1), hyper=(0, 1)), Block(seeds=(2,), hyper=(0, 1))]
-    """
-    for first_seed in range(0, len(seeds), plan.seeds_per_wave):
-        for first in range(0, len(hyper), plan.rates_per_wave):
-            yield Block(
-                tuple(seeds[first_seed : first_seed + plan.seeds_per_wave]),
-                tuple(hyper[first : first + plan.rates_per_wave]),
-            )
-
-
 def compile_wave(train: Training, plan: Plan, hyper: Hyperparameters, data: Splits) -> CompiledWave:
     """Compile `train` for waves of the plan's shape.
 
@@ -352,6 +247,37 @@ def _pad(leaf: Any, length: int) -> np.ndarray:
     return np.concatenate([leaf, np.repeat(leaf[-1:], missing, axis=0)]) if missing else leaf
 
 
+@runtime_checkable
+class Executor(Protocol):
+    """Whoever runs functions elsewhere: concurrent.futures, submitit (also for Slurm), dask.distributed."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Begin `function(*arguments)`; what is returned has `result()`, which waits for it."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What all waves of one sweep share; equal by its name alone, also after a journey to another process."""
+
+    name: str
+    train: Training = field(compare=False)
+    plan: Plan = field(compare=False)
+    double: bool = field(compare=False)
+
+
+_programs: dict[_Task, CompiledWave] = {}
+
+
+def _train_wave(task: _Task, seeds: np.ndarray, hyper: Hyperparameters, data: Splits) -> dict[str, np.ndarray]:
+    """One wave on the devices of the process that it has been sent to, which compiles the first one only."""
+    with jax.enable_x64(task.double):  # threads and processes begin with the default
+        program = _programs.get(task)
+        if program is None:
+            _programs.clear()
+            program = _programs[task] = compile_wave(task.train, task.plan, hyper, data)
+        return program.run(seeds, hyper, data)
+
+
 def sweep(
     train: Training,
     seeds: Sequence[int],
@@ -359,42 +285,53 @@ def sweep(
     data: Splits,
     *,
     plan: Plan | None = None,
+    executor: Executor | None = None,
 ) -> dict[str, np.ndarray]:
     """Train every seed under every hyperparameter and return all curves.
 
-    Args:
-      train: from `make_train`.
-      seeds: integers [S]; a seed fixes initial parameters and batch order, whoever shares its wave.
-      hyper: hyperparameters with leaves [L], one entry per lane of a seed.
-      data: `Splits` of arrays; with a leading axis [S] every seed has its own split.
-      plan: shape of a wave; by default everything in one wave on one device.
+      Args:
+        train: from `make_train`.
+        seeds: integers [S]; a seed fixes initial parameters and batch order, whoever shares its wave.
+        hyper: hyperparameters with leaves [L], one entry per lane of a seed.
+        data: `Splits` of arrays; with a leading axis [S] every seed has its own split.
+        plan: shape of a wave; by default everything in one wave on one device.
+    executor: trains the waves elsewhere, each on `plan.devices` devices of whoever gets it: anything with
+      `submit(function, *arguments)` that returns something with `result()`. By default they are trained here.
 
-    Returns:
-      `{metric: [L, S, E]}` as numpy arrays.
+      Returns:
+        `{metric: [L, S, E]}` as numpy arrays.
 
-    >>> import jax.numpy as jnp
-    >>> from ce_jax import LOSSES, linear
-    >>> from ce_jax.training import Part, make_train
-    >>> train = make_train(linear(), LOSSES["cross_entropy"], num_classes=2, evaluate_at=(0, 5))
-    >>> part = Part(np.array([[-1.0], [1.0]], np.float32), np.array([0, 1]))
-    >>> rates = Hyperparameters(np.array([0.1, 1.0, 10.0], np.float32), {})
-    >>> sweep(train, [0, 1], rates, Splits(part, part, part))["train_loss"].shape
-    (3, 2, 2)
+      >>> import jax.numpy as jnp
+      >>> from ce_jax import LOSSES, linear
+      >>> from ce_jax.training import Part, make_train
+      >>> train = make_train(linear(), LOSSES["cross_entropy"], num_classes=2, evaluate_at=(0, 5))
+      >>> part = Part(np.array([[-1.0], [1.0]], np.float32), np.array([0, 1]))
+      >>> rates = Hyperparameters(np.array([0.1, 1.0, 10.0], np.float32), {})
+      >>> sweep(train, [0, 1], rates, Splits(part, part, part))["train_loss"].shape
+      (3, 2, 2)
     """
     plan = plan or Plan(len(seeds), len(hyper.learning_rate), 1)
-    program = compile_wave(train, plan, hyper, data)
     per_seed = np.ndim(data.train.labels) == 2
-    curves: dict[str, np.ndarray] = {}
-    for block in blocks(range(len(seeds)), range(len(hyper.learning_rate)), plan):
+    waves = list(blocks(range(len(seeds)), range(len(hyper.learning_rate)), plan))
+    task = _Task(uuid.uuid4().hex, train, plan, bool(jax.config.read("jax_enable_x64")))
+
+    def lanes(block: Block) -> tuple[np.ndarray, Hyperparameters, Splits]:
         s, h = np.asarray(block.seeds), np.asarray(block.hyper)
-        part = program.run(
-            np.asarray(seeds)[s],
-            jax.tree.map(lambda leaf, h=h: np.asarray(leaf)[h], hyper),
-            jax.tree.map(lambda leaf, s=s: np.asarray(leaf)[s], data) if per_seed else data,
-        )
+        own = jax.tree.map(lambda leaf: np.asarray(leaf)[s], data) if per_seed else data
+        return np.asarray(seeds)[s], jax.tree.map(lambda leaf: np.asarray(leaf)[h], hyper), own
+
+    parts: Iterable[dict[str, np.ndarray]]
+    if executor is None:
+        program = compile_wave(train, plan, hyper, data)
+        parts = (program.run(*lanes(block)) for block in waves)
+    else:
+        submitted = [executor.submit(_train_wave, task, *lanes(block)) for block in waves]
+        parts = (one.result() for one in submitted)
+    curves: dict[str, np.ndarray] = {}
+    for block, part in zip(waves, parts, strict=True):
         for name, curve in part.items():
             whole = curves.setdefault(
                 name, np.empty((len(hyper.learning_rate), len(seeds), curve.shape[-1]), curve.dtype)
             )
-            whole[np.ix_(h, s)] = curve
+            whole[np.ix_(block.hyper, block.seeds)] = curve
     return curves

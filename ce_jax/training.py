@@ -9,6 +9,7 @@ innermost axis is the one that the hardware vectorises over. For the same reason
 they train: the product with the inputs, W x, then needs no transpose, and that of many lanes is one product.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,12 +93,20 @@ class Training:
     `begin(key, hyper, data)` gives the state before the first step. `advance(key, state, hyper, data, intervals)` with
     intervals [n, 3] trains over the steps first..last-1 of every interval (first, last, evaluate), and gives the state
     after them and {metric: [n]}, NaN where `evaluate` is not 1. Called, it is a whole run:
-    `training(key, hyper, data) -> {metric: [E]}`.
+    `training(key, hyper, data) -> {metric: [E]}`. One from `make_train` can be pickled: it is then made again.
     """
 
     begin: Callable[[Array, Hyperparameters, Splits], State]
     advance: Callable[[Array, State, Hyperparameters, Splits, Any], tuple[State, dict[str, Array]]]
     evaluate_at: tuple[int, ...]
+    make_again: Callable[[], "Training"] | None = None
+    """The call that made it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To be made again in the process that unpickles it."""
+        if self.make_again is None:
+            raise TypeError("Training: only those from make_train can be pickled")
+        return self.make_again, ()
 
     def __call__(self, key: Array, hyper: Hyperparameters, data: Splits) -> dict[str, Array]:
         """All evaluations of a run from its first step to its last."""
@@ -274,7 +283,18 @@ def make_train(
 
         return jax.lax.scan(interval, state, jnp.asarray(intervals))
 
-    return Training(begin, advance, tuple(int(step) for step in steps))
+    make_again = functools.partial(
+        make_train,
+        model,
+        loss,
+        num_classes=num_classes,
+        evaluate_at=evaluate_at,
+        optimizer=optimizer,
+        optimizer_options=optimizer_options,
+        batch_size=batch_size,
+        gradient=gradient,
+    )
+    return Training(begin, advance, tuple(int(step) for step in steps), make_again)
 
 
 def _transposed(params: Params) -> Params:

@@ -43,6 +43,10 @@ class Loss(NamedTuple):
     grad: Callable[..., Array]
     manual: Callable[..., Array]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by name, as `manual` is a closure; a loss of your own by its functions, which need names then."""
+        return (_named, (self.name,)) if LOSSES.get(self.name) is self else (Loss, tuple(self))
+
 
 def with_manual_grad(value: Callable[..., Array], grad: Callable[..., Array]) -> Callable[..., Array]:
     """Returns `value` with `grad` as its derivative with respect to the logits.
@@ -86,6 +90,10 @@ def with_manual_grad(value: Callable[..., Array], grad: Callable[..., Array]) ->
         return ruled(logits, targets, traced)
 
     return manual
+
+
+def _named(name: str) -> Loss:
+    return LOSSES[name]
 
 
 def _is_array(option: Any) -> bool:

@@ -1,0 +1,112 @@
+"""How a sweep is cut: the shape of a wave from the memory that lanes need, and the lanes of each wave."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+_MOST_RATES = 16
+# Bytes of one step of all lanes on a device. Above the first, lanes get slower if there are more than a few (tiny
+# networks: half as fast); above the second, any do (wide ones). Measured on CPU by `bench sweep`.
+_CACHE, _FEW, _MEMORY = 2**20, 64, 20 * 2**20
+
+
+class Plan(NamedTuple):
+    """Shape of a wave, the devices it is spread over (`seeds_per_wave` is a multiple of their number), and its cuts."""
+
+    seeds_per_wave: int
+    rates_per_wave: int
+    devices: int
+    segment_steps: int | None = None
+    """Steps between two looks of the host; None for the whole run in one call."""
+
+
+class Block(NamedTuple):
+    """The lanes of one wave: positions of its seeds and of its hyperparameters in the sweep's lists."""
+
+    seeds: tuple[int, ...]
+    hyper: tuple[int, ...]
+
+
+def plan_waves(
+    seed_counts: Sequence[int],
+    num_rates: int,
+    bytes_per_lane: int,
+    *,
+    bytes_per_step: int = 0,
+    budget: int = 2**30,
+    devices: int = 1,
+) -> Plan:
+    """Choose the wave's shape: up to 16 rates wide, as many seeds as the cache and the byte budget hold.
+
+    Wide waves share each seed's batches and its first layer's product among more lanes. Among the numbers of seeds that
+    fit, the largest of those that train the fewest padding lanes is taken.
+
+    Args:
+      seed_counts: sizes of the groups of seeds that are trained one after another (tuning seeds, fresh seeds).
+      num_rates: number of hyperparameters in the narrowest group.
+      bytes_per_lane: memory that one run needs, see `lane_bytes`.
+      bytes_per_step: the part of it that a training step touches; waves are kept small enough for the cache.
+      budget: bytes that one wave may need on one device.
+      devices: number of devices that share a wave's seeds.
+
+    >>> plan_waves((10, 50), 11, 10_000)
+    Plan(seeds_per_wave=10, rates_per_wave=11, devices=1, segment_steps=None)
+    >>> plan_waves((10, 50), 32, 10_000_000)
+    Plan(seeds_per_wave=5, rates_per_wave=16, devices=1, segment_steps=None)
+    """
+    # Equal blocks: 20 rates are two waves of 10, not one of 16 and one of 4 that is mostly padding.
+    rates = math.ceil(num_rates / math.ceil(num_rates / _MOST_RATES))
+    devices = min(devices, max(seed_counts))
+    step = max(bytes_per_step, 1)
+    lanes = min(budget // max(bytes_per_lane, 1), max(_FEW, _CACHE // step), _MEMORY // step)
+    if lanes < 2 * rates:  # two seeds are better company than more rates of one; measured on CPU
+        rates = max(1, lanes // 2)
+    fitting = max(1, lanes // rates) * devices
+    sizes = range(devices, max(devices, min(fitting, max(seed_counts))) + 1, devices)
+
+    def trained(size: int) -> int:
+        return sum(math.ceil(count / size) * size for count in seed_counts)
+
+    return Plan(min(reversed(sizes), key=trained), rates, devices)
+
+
+def lane_bytes(sizes: Sequence[int], examples: int, itemsize: int = 4) -> int:
+    """Estimate the temporary memory of one run; that of its state and of the data comes to it.
+
+    Evaluating the training part takes most: about eight arrays of its logits, and 2.4 of its hidden units' values,
+    fitted to what compiled programs report (`tests/test_planning.py` holds it to 25 %).
+
+    Args:
+      sizes: widths of all layers, features first and classes last.
+      examples: size of the training part.
+      itemsize: bytes of one number.
+
+    >>> lane_bytes((4, 16, 3), 90)
+    23904
+    """
+    return int(itemsize * examples * (8 * sizes[-1] + 2.4 * sum(sizes[1:-1]) + 4))
+
+
+def step_bytes(sizes: Sequence[int], batch: int, itemsize: int = 4) -> int:
+    """Estimate what one training step of one run touches: parameters a few times over, every layer twice.
+
+    >>> step_bytes((4, 16, 3), 32)
+    7484
+    """
+    parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
+    return itemsize * (5 * parameters + 2 * batch * sum(sizes[1:]))
+
+
+def blocks(seeds: Sequence[int], hyper: Sequence[int], plan: Plan) -> Iterator[Block]:
+    """Cut positions of seeds x hyperparameters into waves, hyperparameters innermost.
+
+    >>> list(blocks(range(3), range(2), Plan(2, 2, 1)))
+    [Block(seeds=(0, 1), hyper=(0, 1)), Block(seeds=(2,), hyper=(0, 1))]
+    """
+    for first_seed in range(0, len(seeds), plan.seeds_per_wave):
+        for first in range(0, len(hyper), plan.rates_per_wave):
+            yield Block(
+                tuple(seeds[first_seed : first_seed + plan.seeds_per_wave]),
+                tuple(hyper[first : first + plan.rates_per_wave]),
+            )
