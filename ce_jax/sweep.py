@@ -289,26 +289,26 @@ def sweep(
 ) -> dict[str, np.ndarray]:
     """Train every seed under every hyperparameter and return all curves.
 
-      Args:
-        train: from `make_train`.
-        seeds: integers [S]; a seed fixes initial parameters and batch order, whoever shares its wave.
-        hyper: hyperparameters with leaves [L], one entry per lane of a seed.
-        data: `Splits` of arrays; with a leading axis [S] every seed has its own split.
-        plan: shape of a wave; by default everything in one wave on one device.
-    executor: trains the waves elsewhere, each on `plan.devices` devices of whoever gets it: anything with
-      `submit(function, *arguments)` that returns something with `result()`. By default they are trained here.
+    Args:
+      train: from `make_train`.
+      seeds: integers [S]; a seed fixes initial parameters and batch order, whoever shares its wave.
+      hyper: hyperparameters with leaves [L], one entry per lane of a seed.
+      data: `Splits` of arrays; with a leading axis [S] every seed has its own split.
+      plan: shape of a wave; by default everything in one wave on one device.
+      executor: trains the waves elsewhere, each on `plan.devices` devices of whoever gets it: anything with
+        `submit(function, *arguments)` that returns something with `result()`. By default they are trained here.
 
-      Returns:
-        `{metric: [L, S, E]}` as numpy arrays.
+    Returns:
+      `{metric: [L, S, E]}` as numpy arrays.
 
-      >>> import jax.numpy as jnp
-      >>> from ce_jax import LOSSES, linear
-      >>> from ce_jax.training import Part, make_train
-      >>> train = make_train(linear(), LOSSES["cross_entropy"], num_classes=2, evaluate_at=(0, 5))
-      >>> part = Part(np.array([[-1.0], [1.0]], np.float32), np.array([0, 1]))
-      >>> rates = Hyperparameters(np.array([0.1, 1.0, 10.0], np.float32), {})
-      >>> sweep(train, [0, 1], rates, Splits(part, part, part))["train_loss"].shape
-      (3, 2, 2)
+    >>> import jax.numpy as jnp
+    >>> from ce_jax import LOSSES, linear
+    >>> from ce_jax.training import Part, make_train
+    >>> train = make_train(linear(), LOSSES["cross_entropy"], num_classes=2, evaluate_at=(0, 5))
+    >>> part = Part(np.array([[-1.0], [1.0]], np.float32), np.array([0, 1]))
+    >>> rates = Hyperparameters(np.array([0.1, 1.0, 10.0], np.float32), {})
+    >>> sweep(train, [0, 1], rates, Splits(part, part, part))["train_loss"].shape
+    (3, 2, 2)
     """
     plan = plan or Plan(len(seeds), len(hyper.learning_rate), 1)
     per_seed = np.ndim(data.train.labels) == 2
