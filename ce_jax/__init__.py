@@ -11,6 +11,7 @@ from ce_jax.audit import audit
 from ce_jax.backprop import backprop
 from ce_jax.losses import *  # noqa: F403
 from ce_jax.models import Layer, Model, linear, mlp
+from ce_jax.stages import switched, trained_parameters
 from ce_jax.sweep import Plan, plan_waves, sweep
 from ce_jax.training import (
     Hyperparameters,
@@ -39,6 +40,8 @@ __all__ = [  # noqa: PLE0604  what is unpacked are lists of strings
     "optimizer_names",
     "plan_waves",
     "sweep",
+    "switched",
+    "trained_parameters",
     *analysis.__all__,
     *losses.__all__,
 ]
