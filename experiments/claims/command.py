@@ -55,7 +55,7 @@ def claims_command(ids: Sequence[str], quick: bool, seed: int, out: Path, fresh:
             continue
         console.print(f"[bold]{claim.id}[/bold] ({number} of {len(chosen)}): {claim.statement}")
         with _reporter(console) as progress:
-            measure(claim, Request(quick, seed, folder / "runs", progress), fresh)
+            measure(claim, Request(quick, seed, folder / "runs", progress, []), fresh)
     console.print(table(chosen, out))
     console.print(f"page: {write_page(out)}", markup=False, soft_wrap=True)
     return 0
@@ -89,7 +89,7 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
     begin = time.perf_counter()
     findings = claim.measure(request)
     plots.save(findings.figure, folder, "figure")
-    minutes = (time.perf_counter() - begin) / 60
+    minutes = (time.perf_counter() - begin + sum(request.earlier or ())) / 60
     words = ["python", "-m", "experiments", "claims", claim.id, "--fresh"]
     words += ["--quick"] * request.quick + ["--seed", str(request.seed)] * bool(request.seed)
     card = {

@@ -53,8 +53,8 @@ def measure(request: Request) -> Findings:
     return Findings(
         found,
         figure(found),
-        "Mean test accuracy of fresh seeds, each loss at its own tuned rate, with intervals. Filled: cross-entropy and "
-        "SSR on probabilities under SGD; to the right, what may remove SSR's stall.",
+        "Mean test accuracy of fresh seeds, each loss at its own tuned rate, with intervals, from both starts: "
+        "cross-entropy and SSR on probabilities under SGD, then what may remove SSR's stall.",
         seeds,
         f"Digits / 16, own stratified split 1077/270/450 for each seed, {EPOCHS} epochs in batches of {BATCH}, "
         f"{request.pick(10, 4)} tuning and {seeds} fresh seeds, 11 rates in half-decades from 0.01 to 1000 (Adam: 1e-5 "

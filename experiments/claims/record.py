@@ -50,6 +50,8 @@ class Request(NamedTuple):
     folder: Path
     """Where trained curves are stored; an interrupted claim continues from them."""
     reporter: Reporter
+    earlier: list[float] | None = None
+    """Collects the seconds that curves read back from an earlier try once took."""
 
     @property
     def first_seed(self) -> int:

@@ -7,6 +7,7 @@ is then trained at its own best rate or, where a claim is about the grid itself,
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -84,12 +85,15 @@ def trained(
     path = request.folder / f"{name}-{fingerprint([as_dict(config), everywhere])}" / "curves.npz"
     try:
         stored = read_arrays(path)
+        if request.earlier is not None:
+            request.earlier.append(float(stored.get("seconds", 0.0)))
     except (FileNotFoundError, ValueError):
         request.reporter.say(f"training {name}")
+        begin = time.perf_counter()
         with precision(config):
             stored = _Trainer(load_workload(name, config), rates_per_wave).all_curves(everywhere)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_arrays(path, stored)
+        write_arrays(path, {**stored, "seconds": np.array(time.perf_counter() - begin)})
 
     def part(prefix: str) -> dict[str, Array]:
         return {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
