@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _MOST_RATES = 16
-# Bytes of one step of all lanes on a device. Above the first, lanes get slower if there are more than a few (tiny
-# networks: half as fast); above the second, any do (wide ones). Measured on CPU by `bench sweep`.
-_CACHE, _FEW, _MEMORY = 2**20, 64, 20 * 2**20
+# What a step of all lanes on one core may touch, and the rows that a step takes at a time, by `bench sweep` and trials
+# of larger networks: with twice the bytes or all 1,797 rows of digits at once, lanes train up to twice as slowly.
+_CACHE = 4 * 2**20
+_ROWS = 256
 
 
 class Plan(NamedTuple):
@@ -46,7 +47,8 @@ def plan_waves(
       seed_counts: sizes of the groups of seeds that are trained one after another (tuning seeds, fresh seeds).
       num_rates: number of hyperparameters in the narrowest group.
       bytes_per_lane: memory that one run needs, see `lane_bytes`.
-      bytes_per_step: the part of it that a training step touches; waves are kept small enough for the cache.
+      bytes_per_step: what a training step touches, see `step_bytes`; waves are kept small enough for the caches of a
+        CPU. 0 for devices that want waves as large as their memory.
       budget: bytes that one wave may need on one device.
       devices: number of devices that share a wave's seeds.
 
@@ -55,13 +57,11 @@ def plan_waves(
     >>> plan_waves((10, 50), 32, 10_000_000)
     Plan(seeds_per_wave=5, rates_per_wave=16, devices=1, segment_steps=None)
     """
-    # Equal blocks: 20 rates are two waves of 10, not one of 16 and one of 4 that is mostly padding.
-    rates = math.ceil(num_rates / math.ceil(num_rates / _MOST_RATES))
+    lanes = min(budget // max(bytes_per_lane, 1), _CACHE // bytes_per_step if bytes_per_step else budget)
+    # Two seeds are better company than more rates of one (measured on CPU); 20 rates are two waves of 10, not one of 16
+    # and one of 4 that is mostly padding.
+    rates = math.ceil(num_rates / math.ceil(num_rates / min(_MOST_RATES, max(1, lanes // 2))))
     devices = min(devices, max(seed_counts))
-    step = max(bytes_per_step, 1)
-    lanes = min(budget // max(bytes_per_lane, 1), max(_FEW, _CACHE // step), _MEMORY // step)
-    if lanes < 2 * rates:  # two seeds are better company than more rates of one; measured on CPU
-        rates = max(1, lanes // 2)
     fitting = max(1, lanes // rates) * devices
     sizes = range(devices, max(devices, min(fitting, max(seed_counts))) + 1, devices)
 
@@ -88,14 +88,24 @@ def lane_bytes(sizes: Sequence[int], examples: int, itemsize: int = 4) -> int:
     return int(itemsize * examples * (8 * sizes[-1] + 2.4 * sum(sizes[1:-1]) + 4))
 
 
+def row_block(batch: int) -> int | None:
+    """Rows of a batch that a training step on a CPU takes at a time, for `make_train`; None for the whole batch.
+
+    >>> row_block(128), row_block(1797)
+    (None, 256)
+    """
+    return _ROWS if batch > _ROWS else None
+
+
 def step_bytes(sizes: Sequence[int], batch: int, itemsize: int = 4) -> int:
-    """Estimate what one training step of one run touches: parameters a few times over, every layer twice.
+    """Estimate what one training step of one run touches: its parameters three times, a block of rows as `lane_bytes`.
 
     >>> step_bytes((4, 16, 3), 32)
-    7484
+    9536
     """
     parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
-    return itemsize * (5 * parameters + 2 * batch * sum(sizes[1:]))
+    rows = row_block(batch) or batch
+    return int(itemsize * (3 * parameters + rows * (8 * sizes[-1] + 2.4 * sum(sizes[1:-1]))))
 
 
 def blocks(seeds: Sequence[int], hyper: Sequence[int], plan: Plan) -> Iterator[Block]:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ce_jax._waves import Block, Plan, blocks, lane_bytes, plan_waves, step_bytes
+from ce_jax._waves import Block, Plan, blocks, lane_bytes, plan_waves, row_block, step_bytes
 from ce_jax.training import Hyperparameters, Splits, Training, segments
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "compile_wave",
     "lane_bytes",
     "plan_waves",
+    "row_block",
     "step_bytes",
     "sweep",
 ]

@@ -198,6 +198,7 @@ def make_train(
     optimizer: str = "sgd",
     optimizer_options: Mapping[str, Any] | None = None,
     batch_size: int | None = None,
+    row_block: int | None = None,
     gradient: str = "autodiff",
 ) -> Training:
     """Build `train(key, hyper, data) -> {metric: [E]}`, a whole training run.
@@ -210,6 +211,8 @@ def make_train(
       optimizer: name of an optax optimizer; optimizer_options: its further arguments.
       batch_size: None for the full training part; otherwise each epoch visits a fresh permutation in batches of
         this size (a remainder smaller than a batch waits for the next epoch's permutation).
+      row_block: a step adds up its gradient over blocks of about so many examples, for batches whose hidden layers
+        are wider than a cache (`ce_jax.sweep.row_block`); None for the whole batch at once.
       gradient: `autodiff` (jax.grad of loss and model) or `manual` (`ce_jax.backprop`, no autodiff).
 
     Returns:
@@ -237,6 +240,7 @@ def make_train(
         raise ValueError(f"gradient: {loss.name} has no hand-written gradient; use 'autodiff'")
     make_optimizer(optimizer, 0.1, optimizer_options)  # wrong names fail here, not inside a trace
     value_and_gradient = _value_and_gradient(model, loss, gradient)
+    gradient_of = _in_row_blocks(value_and_gradient, row_block)
 
     def begin(key: Array, hyper: Hyperparameters, data: Splits) -> State:
         inputs = jnp.asarray(data.train.inputs)
@@ -263,7 +267,7 @@ def make_train(
             return inputs[chosen], labels[chosen]
 
         def step(index: Array, state: State) -> State:
-            _, gradients, _ = value_and_gradient(state.params, *batch_of(index), hyper.loss_options)
+            gradients = gradient_of(state.params, *batch_of(index), hyper.loss_options)
             updates, optimizer_state = transform.update(gradients, state.optimizer_state, state.params)
             return State(optax.apply_updates(state.params, updates), optimizer_state, state.alive)
 
@@ -292,6 +296,7 @@ def make_train(
         optimizer=optimizer,
         optimizer_options=optimizer_options,
         batch_size=batch_size,
+        row_block=row_block,
         gradient=gradient,
     )
     return Training(begin, advance, tuple(int(step) for step in steps), make_again)
@@ -328,6 +333,38 @@ def _value_and_gradient(model: Model, loss: Loss, gradient: str) -> Callable[...
         return mean, _transposed(gradients), seen[0]
 
     return autodiff if gradient == "autodiff" else manual
+
+
+def _in_row_blocks(value_and_gradient: Callable[..., tuple], row_block: int | None) -> Callable[..., Params]:
+    """`f(params, inputs [N, D], labels, options) -> gradients` of the mean loss, added up over equal blocks of rows.
+
+    The mean over N rows is the mean over the blocks of their own means, and N - blocks * size rows that are left over
+    count as what they are.
+    """
+
+    def gradients(params: Params, inputs: Array, labels: Array, options: Mapping[str, Any]) -> Params:
+        rows = inputs.shape[0]
+        blocks = 1 if row_block is None else -(-rows // row_block)
+        size = rows // blocks
+        whole = size * blocks
+
+        def mean_gradient(part: tuple[Array, Array]) -> Params:
+            return value_and_gradient(params, *part, options)[1]
+
+        if blocks == 1:
+            return mean_gradient((inputs, labels))
+        cut = (inputs[:whole].reshape(blocks, size, -1), labels[:whole].reshape(blocks, size))
+        total, _ = jax.lax.scan(
+            lambda total, part: (jax.tree.map(jnp.add, total, mean_gradient(part)), None),
+            jax.tree.map(jnp.zeros_like, params),
+            cut,
+        )
+        if whole == rows:
+            return jax.tree.map(lambda leaf: leaf / blocks, total)
+        rest = mean_gradient((inputs[whole:], labels[whole:]))
+        return jax.tree.map(lambda a, b: a * (size / rows) + b * ((rows - whole) / rows), total, rest)
+
+    return gradients
 
 
 def _over_columns(function: Callable[..., Array], *, gradient: bool = False) -> Callable[..., Array]:

@@ -10,7 +10,7 @@ import jax
 from ce_jax.sweep import Plan, lane_bytes, plan_waves, step_bytes
 from ce_jax.training import Hyperparameters
 from experiments.store import write_json
-from experiments.workload import Workload
+from experiments.workload import Workload, on_cpu
 
 # Seconds that one lane's step takes on a core of an ordinary CPU: products and elementwise work; fitted to bench sweep.
 FLOPS_PER_SECOND = 2e11
@@ -22,12 +22,11 @@ SEGMENT_SECONDS = 10.0
 def plan_for(workload: Workload) -> Plan:
     """The waves and segments of a workload on the devices present."""
     sweep, train = workload.config.sweep, workload.config.train
-    itemsize = workload.splits.train.inputs.itemsize
     plan = plan_waves(
         (sweep.tuning_seeds, sweep.seeds),
         sweep.learning_rates.count,
         memory_of_lane(workload),
-        bytes_per_step=step_bytes(sizes_of(workload), batch_of(workload), itemsize),
+        bytes_per_step=bytes_of_step(workload),
         budget=memory_budget(),
         devices=len(jax.devices()),
     )
@@ -47,6 +46,11 @@ def memory_budget() -> int:
     except (AttributeError, ValueError, OSError):
         free = 2**32
     return free // 4 // shared
+
+
+def bytes_of_step(workload: Workload) -> int:
+    """Estimated bytes that a step of one run touches, for `plan_waves`."""
+    return step_bytes(sizes_of(workload), workload.batch, workload.splits.train.inputs.itemsize) if on_cpu() else 0
 
 
 def memory_of_lane(workload: Workload) -> int:
@@ -75,18 +79,12 @@ def seconds_per_step(workload: Workload) -> float:
     """Estimated seconds of one lane's step: a layer is one product forward and two backward."""
     sizes = sizes_of(workload)
     products = 6 * sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
-    return batch_of(workload) * (products / FLOPS_PER_SECOND + sizes[-1] / LOGITS_PER_SECOND)
+    return workload.batch * (products / FLOPS_PER_SECOND + sizes[-1] / LOGITS_PER_SECOND)
 
 
 def sizes_of(workload: Workload) -> tuple[int, ...]:
     """Widths of all layers, features first and classes last."""
     return (workload.splits.train.inputs.shape[-1], *workload.model.hidden, workload.num_classes)
-
-
-def batch_of(workload: Workload) -> int:
-    """Examples in a training step."""
-    batch = workload.config.train.batch_size
-    return workload.splits.train.inputs.shape[-2] if batch == "full" else batch
 
 
 def kept_plan(folder: Path, plan: Plan) -> Plan:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ce_jax.losses import LOSSES, Loss
 from ce_jax.models import Layer, Model, linear, mlp
+from ce_jax.sweep import row_block
 from ce_jax.training import evaluation_steps, make_train
 from experiments.config import Config, StdStart
 from experiments.data import Dataset, load_dataset, make_splits
@@ -48,6 +49,12 @@ class Workload(NamedTuple):
         """K."""
         return len(self.dataset.class_names)
 
+    @property
+    def batch(self) -> int:
+        """Examples in a training step."""
+        size = self.config.train.batch_size
+        return self.splits.train.inputs.shape[-2] if size == "full" else size
+
     def train(self, arm: Arm) -> Any:
         """The pure training function of an arm."""
         config = self.config
@@ -59,8 +66,14 @@ class Workload(NamedTuple):
             optimizer=config.optimizer,
             optimizer_options=config.optimizer_options,
             batch_size=None if config.train.batch_size == "full" else config.train.batch_size,
+            row_block=row_block(self.batch) if on_cpu() else None,
             gradient=config.gradient,
         )
+
+
+def on_cpu() -> bool:
+    """Whether waves have to fit the caches of a CPU; other devices are best filled to the brim."""
+    return jax.devices()[0].platform == "cpu"
 
 
 def load_workload(name: str, config: Config) -> Workload:
@@ -84,10 +97,9 @@ def load_workload(name: str, config: Config) -> Workload:
         evaluation_steps(config.train.steps, every=config.train.evaluate_every, points=config.train.evaluations),
     )
     size = splits.train.inputs.shape[-2]
-    batch = config.train.batch_size
-    if batch != "full" and batch > size:
+    if workload.batch > size:
         raise UserError(
-            f"train.batch_size: expected at most the {size} training examples of {dataset.name}, came {batch}"
+            f"train.batch_size: expected at most the {size} training examples of {dataset.name}, came {workload.batch}"
         )
     for arm in workload.arms:
         _try_once(workload, arm)

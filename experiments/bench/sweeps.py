@@ -9,7 +9,7 @@ import numpy as np
 
 from ce_jax.losses import LOSSES
 from ce_jax.models import Model, linear, mlp
-from ce_jax.sweep import compile_wave, plan_waves, step_bytes
+from ce_jax.sweep import compile_wave, plan_waves, row_block, step_bytes
 from ce_jax.training import Hyperparameters, Part, Splits, make_train
 from experiments.bench import peers
 from experiments.bench.timing import Call, Point, have_torch, median_seconds, ratio_to_best
@@ -107,6 +107,7 @@ def _ours(task: Task) -> tuple[Call, float, int | None]:
         num_classes=task.sizes[-1],
         evaluate_at=(0, task.steps),
         batch_size=task.batch,
+        row_block=row_block(batch),
     )
     # Training only: the evaluations at both ends see two examples of the other parts.
     part, few = Part(task.inputs, task.labels), Part(task.inputs[:2], task.labels[:2])

@@ -18,11 +18,11 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from ce_jax.analysis import steps_to_target
-from ce_jax.sweep import CompiledWave, blocks, compile_wave, plan_waves, step_bytes
+from ce_jax.sweep import CompiledWave, blocks, compile_wave, plan_waves
 from ce_jax.training import Hyperparameters, Splits
 from experiments.claims.record import Request
 from experiments.config import Config, as_dict, fingerprint
-from experiments.planning import batch_of, memory_budget, memory_of_lane, sizes_of
+from experiments.planning import bytes_of_step, memory_budget, memory_of_lane
 from experiments.plots import Array
 from experiments.run import precision
 from experiments.store import read_arrays, write_arrays
@@ -137,7 +137,7 @@ class _Trainer:
             (-(-tuning // devices) * devices,),
             len(members) * self.rates_per_wave,
             memory_of_lane(workload),
-            bytes_per_step=step_bytes(sizes_of(workload), batch_of(workload), splits.train.inputs.itemsize),
+            bytes_per_step=bytes_of_step(workload),
             budget=memory_budget(),
             devices=devices,
         )
