@@ -101,7 +101,7 @@ def step_bytes(sizes: Sequence[int], batch: int, itemsize: int = 4) -> int:
     """Estimate what one training step of one run touches: its parameters three times, a block of rows as `lane_bytes`.
 
     >>> step_bytes((4, 16, 3), 32)
-    9536
+    9559
     """
     parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
     rows = row_block(batch) or batch

@@ -211,8 +211,8 @@ def make_train(
       optimizer: name of an optax optimizer; optimizer_options: its further arguments.
       batch_size: None for the full training part; otherwise each epoch visits a fresh permutation in batches of
         this size (a remainder smaller than a batch waits for the next epoch's permutation).
-      row_block: a step adds up its gradient over blocks of about so many examples, for batches whose hidden layers
-        are wider than a cache (`ce_jax.sweep.row_block`); None for the whole batch at once.
+      row_block: a step adds up its gradient over blocks of so many examples, for batches that are wider than a cache
+        (`ce_jax.sweep.row_block`); None for the whole batch at once.
       gradient: `autodiff` (jax.grad of loss and model) or `manual` (`ce_jax.backprop`, no autodiff).
 
     Returns:
@@ -336,33 +336,28 @@ def _value_and_gradient(model: Model, loss: Loss, gradient: str) -> Callable[...
 
 
 def _in_row_blocks(value_and_gradient: Callable[..., tuple], row_block: int | None) -> Callable[..., Params]:
-    """`f(params, inputs [N, D], labels, options) -> gradients` of the mean loss, added up over equal blocks of rows.
+    """`f(params, inputs [N, D], labels, options) -> gradients` of the mean loss, added up over blocks of rows.
 
-    The mean over N rows is the mean over the blocks of their own means, and N - blocks * size rows that are left over
-    count as what they are.
+    Blocks are of one size, which vectorises if it is a power of two; the rows that are left over come last.
     """
 
     def gradients(params: Params, inputs: Array, labels: Array, options: Mapping[str, Any]) -> Params:
+        def summed(part: tuple[Array, Array]) -> Params:
+            size = part[1].shape[0]
+            return jax.tree.map(lambda leaf: leaf * size, value_and_gradient(params, *part, options)[1])
+
+        def add(total: Params, part: tuple[Array, Array]) -> tuple[Params, None]:
+            return jax.tree.map(jnp.add, total, summed(part)), None
+
         rows = inputs.shape[0]
-        blocks = 1 if row_block is None else -(-rows // row_block)
-        size = rows // blocks
-        whole = size * blocks
-
-        def mean_gradient(part: tuple[Array, Array]) -> Params:
-            return value_and_gradient(params, *part, options)[1]
-
-        if blocks == 1:
-            return mean_gradient((inputs, labels))
-        cut = (inputs[:whole].reshape(blocks, size, -1), labels[:whole].reshape(blocks, size))
-        total, _ = jax.lax.scan(
-            lambda total, part: (jax.tree.map(jnp.add, total, mean_gradient(part)), None),
-            jax.tree.map(jnp.zeros_like, params),
-            cut,
-        )
-        if whole == rows:
-            return jax.tree.map(lambda leaf: leaf / blocks, total)
-        rest = mean_gradient((inputs[whole:], labels[whole:]))
-        return jax.tree.map(lambda a, b: a * (size / rows) + b * ((rows - whole) / rows), total, rest)
+        if row_block is None or rows <= row_block:
+            return value_and_gradient(params, inputs, labels, options)[1]
+        whole = rows - rows % row_block
+        blocks = tuple(leaf[:whole].reshape(-1, row_block, *leaf.shape[1:]) for leaf in (inputs, labels))
+        total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), blocks)
+        if whole < rows:
+            total, _ = add(total, (inputs[whole:], labels[whole:]))
+        return jax.tree.map(lambda leaf: leaf / rows, total)
 
     return gradients
 

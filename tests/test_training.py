@@ -89,6 +89,18 @@ def test_both_gradient_routes_give_the_same_curves(optimizer, batch_size):
         np.testing.assert_allclose(routes[0][metric], routes[1][metric], rtol=2e-4, atol=1e-5, err_msg=metric)
 
 
+@pytest.mark.parametrize(
+    ("row_block", "batch_size", "gradient"),
+    [(8, None, "autodiff"), (7, None, "manual"), (5, 13, "autodiff"), (100, None, "autodiff")],
+)
+def test_row_blocks_change_nothing(row_block, batch_size, gradient):
+    """Blocks that divide the rows, blocks that leave a rest, minibatches, and a block wider than the data."""
+    knobs = {"model": mlp((4,)), "batch_size": batch_size, "gradient": gradient}
+    whole, cut = curves(**knobs), curves(**knobs, row_block=row_block)
+    for metric in METRICS:
+        np.testing.assert_allclose(cut[metric], whole[metric], rtol=2e-5, atol=1e-6, err_msg=metric)
+
+
 def test_every_listed_optimizer_trains():
     for name in optimizer_names():
         transform = make_optimizer(name, 0.01)
