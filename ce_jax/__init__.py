@@ -2,13 +2,15 @@
 
 Pure functions on JAX arrays, to be read from the bottom up: `ce_jax.losses` (losses beside their hand-written
 gradients), `ce_jax.models` and `ce_jax.backprop`, `ce_jax.audit`, `ce_jax.training` (a run as one pure function),
-`ce_jax.sweep` (thousands of runs in one program) and `ce_jax.analysis` (statistics on plain arrays).
+`ce_jax.sweep` (thousands of runs in one program), `ce_jax.landscape` (what a loss surface is like) and
+`ce_jax.analysis` (statistics on plain arrays).
 """
 
 from ce_jax import analysis, losses
 from ce_jax.analysis import *  # noqa: F403  the package re-exports; the names are listed in __all__ there
 from ce_jax.audit import audit
 from ce_jax.backprop import backprop
+from ce_jax.landscape import Walk, gradient_walk, hessian_eigenvalues
 from ce_jax.losses import *  # noqa: F403
 from ce_jax.models import Layer, Model, linear, mlp
 from ce_jax.stages import switched, trained_parameters
@@ -30,9 +32,12 @@ __all__ = [  # noqa: PLE0604  what is unpacked are lists of strings
     "Part",
     "Plan",
     "Splits",
+    "Walk",
     "audit",
     "backprop",
     "evaluation_steps",
+    "gradient_walk",
+    "hessian_eigenvalues",
     "linear",
     "make_optimizer",
     "make_train",

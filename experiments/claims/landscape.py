@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from matplotlib.figure import Figure
 from scipy import stats
 
-from ce_jax import LOSSES, mlp
+from ce_jax import LOSSES, gradient_walk, hessian_eigenvalues, mlp
 from experiments import plots
 from experiments.builtin import bundled
 from experiments.claims.drawing import legend, panels
@@ -77,16 +77,10 @@ def walk(loss: str, sizes: tuple[int, int], key: Any, inputs: Any, labels: Any, 
 
     def one_walk(key: Any) -> Any:
         begin, steps = jax.random.split(key)
-        weights = jax.random.uniform(begin, flat.shape, flat.dtype, -extent, extent)
-
-        def step(weights: Any, key: Any) -> Any:
-            slope = jax.grad(value)(weights)
-            size = jax.random.uniform(key, flat.shape, flat.dtype) * STEP_SIZE * extent
-            return weights - jnp.sign(slope) * size, (weights, jnp.linalg.norm(slope))
-
-        _, (path, norms) = jax.lax.scan(step, weights, jax.random.split(steps, WALK_STEPS))
-        seen = path[:: WALK_STEPS // LOOKS]
-        return jax.lax.map(lambda point: jnp.linalg.eigvalsh(jax.hessian(value)(point)), seen), norms
+        start = jax.random.uniform(begin, flat.shape, flat.dtype, -extent, extent)
+        found = gradient_walk(value, start, steps, steps=WALK_STEPS, step_size=STEP_SIZE * extent)
+        seen = found.points[:: WALK_STEPS // LOOKS]
+        return jax.lax.map(partial(hessian_eigenvalues, value), seen), found.gradient_norms
 
     return jax.lax.map(one_walk, jax.random.split(key, walks))
 
