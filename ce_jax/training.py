@@ -342,11 +342,11 @@ def _in_row_blocks(value_and_gradient: Callable[..., tuple], row_block: int | No
     """
 
     def gradients(params: Params, inputs: Array, labels: Array, options: Mapping[str, Any]) -> Params:
-        def summed(part: tuple[Array, Array]) -> Params:
+        def summed(part: Any) -> Params:
             size = part[1].shape[0]
             return jax.tree.map(lambda leaf: leaf * size, value_and_gradient(params, *part, options)[1])
 
-        def add(total: Params, part: tuple[Array, Array]) -> tuple[Params, None]:
+        def add(total: Params, part: Any) -> tuple[Params, None]:
             return jax.tree.map(jnp.add, total, summed(part)), None
 
         rows = inputs.shape[0]
