@@ -113,6 +113,7 @@ def claims(
     seed: int = 0,
     out: Path = Path("results/claims"),
     fresh: Annotated[bool, Parameter(negative="")] = False,
+    publish: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Re-run published claims and print the verdicts.
 
@@ -122,10 +123,12 @@ def claims(
       seed: moves every seed of the run.
       out: folder of the verdicts and of claims.html.
       fresh: measure again what has a verdict.
+      publish: measure nothing; copy the finished full run from --out into experiments/gallery/claims and rewrite the
+        README's answer from its verdicts.
     """
     from experiments.claims import claims_command
 
-    return claims_command(ids, quick, seed, out, fresh, console)
+    return claims_command(ids, quick, seed, out, fresh, console, publish)
 
 
 @app.command

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from experiments import plots
 from experiments.claims.page import write_page
+from experiments.claims.publish import publish as publish_claims
 from experiments.claims.record import SCHEMA, Claim, Request, effect_text, verdict_record
 from experiments.claims.registry import CLAIMS
 from experiments.commands import _reporter, prepare_jax
@@ -21,8 +22,10 @@ from experiments.store import write_json
 LARGEST_SEED = 400_000  # the last seed of a run has to stay below 2**32
 
 
-def claims_command(ids: Sequence[str], quick: bool, seed: int, out: Path, fresh: bool, console: Console) -> int:
-    """Measure claims, write a verdict and a figure for each, then the table and the page.
+def claims_command(
+    ids: Sequence[str], quick: bool, seed: int, out: Path, fresh: bool, console: Console, publish: bool = False
+) -> int:
+    """Measure claims, write a verdict and a figure for each, then the table and the page; or publish what is there.
 
     Args:
       ids: claims; all of them if none is given.
@@ -31,13 +34,20 @@ def claims_command(ids: Sequence[str], quick: bool, seed: int, out: Path, fresh:
       out: folder of all claims.
       fresh: measure again what has a verdict.
       console: where the table goes.
+      publish: measure nothing; copy finished claims into the gallery and write the README's answer from them.
 
     Returns:
       0, whatever the verdicts are.
 
     Raises:
-      UserError: an unknown id, a seed out of range, or a folder that cannot be written.
+      UserError: an unknown id, a seed out of range, a folder that cannot be written, or claims not fit to publish.
     """
+    if publish:
+        if ids or quick or seed or fresh:
+            raise UserError("--publish: takes all claims, full and at seed 0; leave out ids, --quick, --seed, --fresh")
+        verdicts = {name: finished(claim, out / name, quick=False, seed=0) for name, claim in CLAIMS.items()}
+        console.print(f"the answer: {publish_claims(out, verdicts)}", markup=False, soft_wrap=True)
+        return 0
     chosen = _chosen(ids)
     if not 0 <= seed <= LARGEST_SEED:
         raise UserError(f"--seed: expected a whole number from 0 to {LARGEST_SEED}, came {seed}")
