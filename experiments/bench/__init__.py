@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.bench.losses import loss_points
-from experiments.bench.scaling import BATCH, HIDDEN, STEPS, fit, measure
+from experiments.bench.scaling import BATCH, HIDDEN, STEPS, fit, measure, segment_overhead
 from experiments.bench.sweeps import sweep_points
 from experiments.bench.timing import Point, have_torch, machine_limits
 from experiments.commands import prepare_jax
@@ -96,7 +96,14 @@ def _scaling(runs: int, out: Path, console: Console) -> None:
         f"prediction, not a measurement: {POD['lanes']:,} classifiers of {POD['steps']:,} steps on {POD['devices']:,} "
         f"devices like these take {model.seconds(**POD, wave=wave):,.0f} s and compiling"
     )
-    write_json(out / "scaling.json", {"points": [point._asdict() for point in points], "model": model._asdict()})
+    overhead = segment_overhead(runs, out)
+    console.print(
+        f"segments of about a second, a checkpoint after each: {100 * overhead:+.1f} % of the time of one call"
+    )
+    write_json(
+        out / "scaling.json",
+        {"points": [point._asdict() for point in points], "model": model._asdict(), "segment_overhead": overhead},
+    )
 
 
 def _line(point: Point) -> str:

@@ -1,9 +1,12 @@
-"""Suite `scaling`: how throughput and memory grow with lanes and devices, and a cost model fitted to it."""
+"""Suite `scaling`: how throughput and memory grow with lanes and devices, a cost model fitted to it, and what the
+segments of a run cost.
+"""
 
 import math
 import resource
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -12,10 +15,12 @@ from scipy.optimize import nnls
 
 from ce_jax.losses import LOSSES
 from ce_jax.models import mlp
-from ce_jax.sweep import Plan, compile_wave, plan_waves, step_bytes
+from ce_jax.sweep import Checkpoint, Plan, compile_wave, plan_waves, step_bytes
 from ce_jax.training import Hyperparameters, Part, Splits, make_train
+from experiments.bench.sweeps import named_task, ours
 from experiments.bench.timing import median_seconds
 from experiments.data import DataOptions, load_dataset
+from experiments.store import write_arrays
 
 LANES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 RATES = 16
@@ -104,3 +109,19 @@ def fit(points: list[Measured]) -> CostModel:
     worst = float(np.max(np.abs(rows @ costs / seconds - 1)))
     begin, call, step = (float(cost) for cost in costs)
     return CostModel(begin, call, step, worst)
+
+
+def segment_overhead(runs: int, folder: Path) -> float:
+    """By what fraction `small` takes longer in three segments of about a second, a checkpoint on disk after each.
+
+    A run's own segments are of some ten seconds, so it pays less.
+    """
+    task, path = named_task("small")._replace(steps=3000), folder / "checkpoint.npz"
+
+    def save(state: Checkpoint) -> None:
+        write_arrays(path, state.to_arrays(), compress=False)
+
+    whole, cut = ours(task), ours(task, segment_steps=1000, save=save)
+    seconds = median_seconds({"whole": whole.wave, "cut": cut.wave}, runs)
+    path.unlink()
+    return (seconds["cut"] or math.nan) / (seconds["whole"] or math.nan) - 1

@@ -1,7 +1,8 @@
 """Suite `sweep`: classifier-steps a second of plain SGD on cross-entropy, beside what a user would write instead."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 
 from ce_jax.losses import LOSSES
 from ce_jax.models import Model, linear, mlp
-from ce_jax.sweep import compile_wave, plan_waves, row_block, step_bytes
+from ce_jax.sweep import Checkpoint, compile_wave, plan_waves, row_block, step_bytes
 from ce_jax.training import Hyperparameters, Part, Splits, make_train
 from experiments.bench import peers
 from experiments.bench.timing import Call, Point, have_torch, median_seconds, ratio_to_best
@@ -33,7 +34,7 @@ class Task(NamedTuple):
         return mlp(self.sizes[1:-1]) if len(self.sizes) > 2 else linear()
 
 
-POINTS = (
+POINTS: tuple[tuple[str, str, tuple[int, ...], int | None, int, int], ...] = (
     ("tiny-full", "iris", (2, 3), None, 256, 500),
     ("tiny-batch", "iris", (16, 3), 32, 256, 500),
     ("softmax-regression", "digits", (10,), 128, 128, 300),
@@ -42,20 +43,37 @@ POINTS = (
 )
 
 
+class Ours(NamedTuple):
+    """Our way of training a task."""
+
+    call: Call
+    """All lanes, wave after wave."""
+    wave: Call
+    """The first wave alone."""
+    compile_seconds: float
+    temp_bytes: int | None
+
+
 def sweep_points(runs: int, limits: dict[str, float]) -> Iterator[Point]:
     """Measure every sweep point, one at a time."""
-    for name, dataset_name, widths, batch, lanes, steps in POINTS:
-        dataset = load_dataset(dataset_name, DataOptions())
-        inputs = ((dataset.inputs - dataset.inputs.mean(0)) / (dataset.inputs.std(0) + 1e-6)).astype(np.float32)
-        sizes = (inputs.shape[1], *widths)
-        yield _point(Task(name, sizes, batch, lanes, steps, inputs, dataset.labels.astype(np.int32)), runs, limits)
+    for name, *_ in POINTS:
+        yield _point(named_task(name), runs, limits)
+
+
+def named_task(name: str) -> Task:
+    """A sweep point with its data, standardized."""
+    ((_, dataset_name, widths, batch, lanes, steps),) = [point for point in POINTS if point[0] == name]
+    dataset = load_dataset(dataset_name, DataOptions())
+    inputs = ((dataset.inputs - dataset.inputs.mean(0)) / (dataset.inputs.std(0) + 1e-6)).astype(np.float32)
+    sizes = (inputs.shape[1], *widths)
+    return Task(name, sizes, batch, lanes, steps, inputs, dataset.labels.astype(np.int32))
 
 
 def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
-    ours, compile_seconds, temp_bytes = _ours(task)
+    mine = ours(task)
     # What runs one model after another is timed on one lane: its rate does not depend on how many follow.
     calls: dict[str, tuple[Call | None, int]] = {
-        "ours": (ours, task.lanes * task.steps),
+        "ours": (mine.call, task.lanes * task.steps),
         "PyTorch loop": (peers.torch_loop(task) if have_torch() else None, task.steps),
         "PyTorch vmap": (peers.torch_vmap(task) if have_torch() else None, task.lanes * peers.FEW_STEPS),
         "JAX loop": (peers.jax_loop(task), task.steps),
@@ -66,17 +84,17 @@ def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
     for name, (_, work) in calls.items():
         taken = seconds[name]
         rates[name] = work / taken if taken else None
-    mine = rates.pop("ours") or float("nan")
+    rate = rates.pop("ours") or float("nan")
     return Point(
         "sweep",
         task.name,
         "classifier-steps/s",
-        mine,
+        rate,
         rates,
-        ratio_to_best(mine, rates, more_is_better=True),
-        mine / step_limit(task, limits),
-        {"ours": temp_bytes},
-        compile_seconds,
+        ratio_to_best(rate, rates, more_is_better=True),
+        rate / step_limit(task, limits),
+        {"ours": mine.temp_bytes},
+        mine.compile_seconds,
         runs,
     )
 
@@ -94,13 +112,13 @@ def step_limit(task: Task, limits: dict[str, float]) -> float:
     return 1 / (flops / (limits["gemm_gflops"] * 1e9) + samples * task.sizes[-1] / (limits["exp_gps"] * 1e9))
 
 
-def _ours(task: Task) -> tuple[Call, float, int | None]:
+def ours(task: Task, *, segment_steps: int | None = None, save: Callable[[Checkpoint], None] | None = None) -> Ours:
     """The lanes as a sweep arranges them: many rates for each seed, in waves of the planner's shape."""
     batch = task.batch or len(task.inputs)
     step = step_bytes(task.sizes, batch)
-    plan = plan_waves((task.lanes,), 16, step, bytes_per_step=step, devices=len(jax.devices()))
-    plan = plan._replace(seeds_per_wave=min(plan.seeds_per_wave, -(-task.lanes // plan.rates_per_wave)))
-    rates, lanes_per_wave = plan.rates_per_wave, plan.seeds_per_wave * plan.rates_per_wave
+    cut = partial(plan_waves, bytes_per_lane=step, bytes_per_step=step, devices=len(jax.devices()))
+    rates = cut((task.lanes,), 16).rates_per_wave
+    plan = cut((-(-task.lanes // rates),), rates)._replace(segment_steps=segment_steps)
     train = make_train(
         task.model,
         LOSSES["cross_entropy"],
@@ -112,13 +130,16 @@ def _ours(task: Task) -> tuple[Call, float, int | None]:
     # Training only: the evaluations at both ends see two examples of the other parts.
     part, few = Part(task.inputs, task.labels), Part(task.inputs[:2], task.labels[:2])
     data = Splits(part, few, few)
-    hyper = Hyperparameters(np.geomspace(0.01, 0.3, rates).astype(np.float32), {})
+    hyper = Hyperparameters(np.geomspace(0.01, 0.3, plan.rates_per_wave).astype(np.float32), {})
     begin = time.perf_counter()
     program = compile_wave(train, plan, hyper, data)
     seconds = time.perf_counter() - begin
 
-    def call() -> None:
-        for first in range(0, task.lanes, lanes_per_wave):
-            program.run(range(first, first + plan.seeds_per_wave), hyper, data)
+    def wave(first: int = 0) -> None:
+        program.run(range(first, first + plan.seeds_per_wave), hyper, data, save=save)
 
-    return call, seconds, program.memory and program.memory.temp_size_in_bytes
+    def call() -> None:
+        for first in range(0, task.lanes, plan.seeds_per_wave * plan.rates_per_wave):
+            wave(first)
+
+    return Ours(call, wave, seconds, program.memory and program.memory.temp_size_in_bytes)
