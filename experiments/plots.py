@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from ce_jax.analysis import Survival
@@ -286,6 +286,9 @@ def percent(fraction: float) -> str:
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write `name`.svg and `name`.png into `folder`, byte for byte the same for the same figure; return both paths."""
     folder.mkdir(parents=True, exist_ok=True)
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_locator(), FixedLocator):
+            axis.set_minor_locator(NullLocator())  # a logarithmic axis would label its minor ticks between those chosen
     written = []
     # Without a fixed salt matplotlib names clip paths at random, and it would stamp the time and its version.
     for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):

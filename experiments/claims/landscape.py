@@ -183,8 +183,8 @@ def figure(flat: dict[str, Array], found: Measurements) -> Figure:
     right.set_xticks(
         range(len(cells)), [f"{name}\n±{extent:g}".replace("_", "\n") for name, extent in cells], fontsize=8
     )
-    right.set_ylabel("flat directions along walks")
-    legend(right)
+    right.set(ylabel="flat directions along walks", ylim=(0, 1.15))
+    legend(right, loc="upper left", ncols=2)
     return drawing
 
 
