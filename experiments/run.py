@@ -6,46 +6,30 @@ trained over the whole grid on the fresh seeds, from which alone results are rep
 """
 
 import contextlib
-import importlib.metadata
-import platform
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from ce_jax.sweep import Block, Checkpoint, CompiledWave, Plan, blocks, compile_wave
 from ce_jax.training import METRICS, Hyperparameters
-from experiments.config import Config, as_dict, fingerprint, flatten
-from experiments.data import fingerprint as data_fingerprint
+from experiments.config import Config, as_dict, flatten
 from experiments.distributed import agreed, leads, open_jointly
 from experiments.errors import UserError
 from experiments.planning import kept_plan, plan_for
+from experiments.progress import Reporter
+from experiments.provenance import describe, provenance, run_name
 from experiments.report import build_report
 from experiments.shards import PartsMissing, Shard
 from experiments.store import Run, write_arrays, write_json
 from experiments.summary import choose_rate, run_table, summarise
-from experiments.workload import Arm, Workload, load_workload, source_of
+from experiments.workload import Arm, Workload, load_workload
 
 WIDEN_BY = 4
 """Learning rates added past an edge at a time."""
-
-
-class Reporter(Protocol):
-    """Whoever shows how far a run is: a progress bar, plain lines, or nobody."""
-
-    def say(self, message: str) -> None:
-        """One line about what begins or happened."""
-
-    def plan(self, classifiers: int, steps: int) -> None:
-        """So many more classifiers will be trained, each for so many steps."""
-
-    def advance(self, classifier_steps: int) -> None:
-        """So many steps of one classifier each have been made."""
 
 
 class Outcome(NamedTuple):
@@ -54,17 +38,6 @@ class Outcome(NamedTuple):
     folder: Path
     existed: bool
     waiting: str | None = None
-
-
-def run_name(workload: Workload) -> str:
-    """`<config name>-<hash>`, the hash of everything that determines the numbers."""
-    identity = {
-        "schema": 1,
-        "config": as_dict(workload.config),
-        "data": data_fingerprint(workload.dataset),
-        "losses": [source_of(arm.loss) for arm in workload.arms],
-    }
-    return f"{workload.name}-{fingerprint(identity)}"
 
 
 @contextlib.contextmanager
@@ -117,7 +90,7 @@ def run_workload(
                 return Outcome(final, final.exists(), None if final.exists() else waiting)
             seconds = time.perf_counter() - begin
             if leads():
-                _write(run.folder, workload, curves, _provenance(command, trainer.compile_seconds, seconds))
+                _write(run.folder, workload, curves, provenance(command, trainer.compile_seconds, seconds))
                 build_report(run.folder)
                 run.finish()
     return Outcome(final, False)
@@ -272,70 +245,10 @@ def _beyond(rates: Sequence[float], edges: set[int], count: int) -> list[float]:
 def _write(folder: Path, workload: Workload, curves: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> None:
     config = workload.config
     labels = [arm.label for arm in workload.arms]
-    resolved = as_dict(config)
-    tuning = config.sweep.tuning_seeds
-    described = {
-        "name": workload.name,
-        "dataset": workload.dataset.name,
-        "model": config.model,
-        "loss": labels,
-        "optimizer": config.optimizer,
-        "start": resolved["start"],
-        "batch_size": config.train.batch_size,
-        "steps": config.train.steps,
-        "seeds": config.sweep.seeds,
-        "tuning_seeds": tuning,
-        "examples": {part: int(getattr(workload.splits, part).labels.shape[-1]) for part in workload.splits._fields},
-        "features": int(workload.dataset.inputs.shape[1]),
-        "classes": list(workload.dataset.class_names),
-        "target_metric": config.analysis.target_metric,
-        "confidence": config.analysis.confidence,
-    }
+    resolved, tuning = as_dict(config), config.sweep.tuning_seeds
     write_json(folder / "config.json", resolved)
     write_json(folder / "provenance.json", dict(provenance))
     write_arrays(folder / "curves.npz", curves)
     table = run_table(flatten(resolved), labels, curves, tuning, config.analysis)
     table.write_parquet(folder / "runs.parquet")
-    write_json(folder / "summary.json", summarise(described, labels, curves, tuning, config.analysis))
-
-
-def _provenance(command: Sequence[str], compile_seconds: float, seconds: float) -> dict[str, Any]:
-    packages = ("ce-jax", "jax", "jaxlib", "optax", "numpy", "scipy", "scikit-learn")
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return {
-        "versions": versions,
-        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
-        "platform": platform.platform(),
-        "git": _git(),
-        "argv": list(command),
-        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "compile_seconds": round(compile_seconds, 3),
-        "run_seconds": round(seconds - compile_seconds, 3),
-    }
-
-
-def _git() -> dict[str, Any] | None:
-    """The commit of the checkout this file lies in, and whether the tree differs from it; None outside one."""
-
-    def ask(*words: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(("git", *words), cwd=here, capture_output=True, text=True, check=True, timeout=20).stdout
-
-    try:
-        return {"commit": ask("rev-parse", "HEAD").strip(), "dirty": bool(ask("status", "--porcelain").strip())}
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def silent() -> Reporter:
-    """A reporter that says nothing."""
-    return _Silent()
-
-
-class _Silent:
-    say: Callable[[str], None] = staticmethod(lambda message: None)
-    plan: Callable[[int, int], None] = staticmethod(lambda classifiers, steps: None)
-    advance: Callable[[int], None] = staticmethod(lambda classifier_steps: None)
+    write_json(folder / "summary.json", summarise(describe(workload), labels, curves, tuning, config.analysis))
