@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from ce_jax._checkpoint import Checkpoint
+from ce_jax._curves import Curves, Done, survivors
 from ce_jax._placement import devices, fetch, place
 from ce_jax._waves import Plan
 from ce_jax.training import Hyperparameters, Splits, Training, segments
@@ -39,19 +40,24 @@ class CompiledWave:
         *,
         checkpoint: Checkpoint | None = None,
         save: Callable[[Checkpoint], None] | None = None,
+        done: Done | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, np.ndarray]:
         """Train seeds [s] under hyperparameters with leaves [l], for any s and l up to the plan's.
 
-        Hyperparameters under which every seed has diverged are retired between segments. Once half of them are, the
-        others go on in a program half as wide, or a quarter, and so on: few sizes are ever compiled.
+        Hyperparameters under which every seed has diverged, or is `done`, are retired between segments. Once half of
+        them are, the others go on in a program half as wide, or a quarter, and so on: few sizes are ever compiled.
 
         Args:
           seeds, hyper, data: as in `sweep`; data with a leading axis holds one split for each of the seeds.
           checkpoint: where to go on, from an earlier call with the same arguments.
           save: called after every segment but the last.
+          done: as in `sweep`.
+          progress: called with steps of one run each, those made since the last call and those that need not be made:
+            of a checkpoint, or retired. Together they come to all steps of all runs.
 
         Returns:
-          `{metric: [l, s, E]}`.
+          `{metric: [l, s, E]}`; with `done` also `measured`, see `sweep`.
         """
         num_seeds, num_rates = len(seeds), len(hyper.learning_rate)
         lanes, last = (self.plan.seeds_per_wave, self.plan.rates_per_wave), len(self.intervals) - 1
@@ -64,45 +70,36 @@ class CompiledWave:
         # The first segment makes its own state and does not read this one.
         nothing = tuple(np.zeros(leaf.shape, leaf.dtype) for leaf in shapes)
         start = checkpoint or Checkpoint(0, np.arange(lanes[1]), nothing, {})
-        columns, curves = start.columns, start.curves
+        columns = start.columns
+        curves = Curves(lanes, self.intervals, start.curves, mark=done is not None)
         state = jax.tree.unflatten(structure, [place(self.mesh, leaf, True) for leaf in start.leaves])
+        tell = progress or (lambda made, spared: None)
+        behind = int(self.intervals[start.segment, 0, 0])
+        tell(0, num_rates * num_seeds * behind)
         for segment in range(start.segment, last + 1):
             program = self if len(columns) == lanes[1] else self.narrower(len(columns))
-            intervals = self.intervals[segment]
             own = jax.tree.map(lambda leaf, columns=columns: place(self.mesh, leaf[columns], False), hyper)
-            state, measured = program.advance(placed, np.array(segment == 0), state, intervals, own, data)
-            first = self.intervals[:segment, :, 2].sum()
-            for name, curve in fetch(measured).items():
-                found = curve[..., intervals[:, 2] == 1]
-                whole = curves.setdefault(name, np.full((*lanes, self.intervals[..., 2].sum()), np.nan, curve.dtype))
-                whole[:, columns, first : first + found.shape[-1]] = found
+            state, found = program.advance(placed, np.array(segment == 0), state, self.intervals[segment], own, data)
+            curves.add(segment, columns, fetch(found))
+            begun, behind = behind, int(self.intervals[segment, -1, 1])
+            trained = int(np.sum(columns < num_rates)) * num_seeds
+            tell(trained * (behind - begun), (num_rates * num_seeds - trained) * (behind - begun))
             if segment == last:
                 break
-            keep = _survivors(fetch(state.alive), last - segment)
-            if not len(keep):
-                break
+            going = fetch(state.alive)
+            if done is not None:
+                going = going & ~done(*curves.so_far(segment, columns))
+            keep = survivors(going, last - segment)
             if len(keep) < len(columns):
+                curves.retire(segment, np.delete(columns, keep))
+                if not len(keep):
+                    break
                 columns = columns[keep]
                 state = jax.tree.map(lambda leaf, keep=keep: place(self.mesh, fetch(leaf)[:, keep], True), state)
             if save is not None:
-                save(Checkpoint(segment + 1, columns, tuple(fetch(jax.tree.leaves(state))), curves))
-        return {name: np.swapaxes(curve, 0, 1)[:num_rates, :num_seeds] for name, curve in curves.items()}
-
-
-def _survivors(alive: np.ndarray, segments_left: int) -> np.ndarray:
-    """Columns of lanes [s, l] to go on with: those alive, filled up with others to a power of two; none if none lives.
-
-    With one segment left, a narrower program would take longer to compile than it saves.
-
-    >>> _survivors(np.array([[True, False, False, False, True, False, False, True]]), 2).tolist()
-    [0, 1, 4, 7]
-    """
-    living = np.flatnonzero(alive.any(axis=0))
-    width = 1 << max(len(living) - 1, 0).bit_length()
-    if len(living) and (2 * width > alive.shape[1] or segments_left < 2):
-        return np.arange(alive.shape[1])
-    others = np.setdiff1d(np.arange(alive.shape[1]), living)
-    return np.sort(np.concatenate([living, others[: width - len(living)]])) if len(living) else living
+                save(Checkpoint(segment + 1, columns, tuple(fetch(jax.tree.leaves(state))), curves.arrays))
+        tell(0, num_rates * num_seeds * (int(self.intervals[-1, -1, 1]) - behind))
+        return {name: np.swapaxes(curve, 0, 1)[:num_rates, :num_seeds] for name, curve in curves.arrays.items()}
 
 
 def compile_wave(train: Training, plan: Plan, hyper: Hyperparameters, data: Splits) -> CompiledWave:

@@ -16,14 +16,17 @@ import jax
 import numpy as np
 
 from ce_jax._checkpoint import Checkpoint
+from ce_jax._curves import MEASURED, Done
 from ce_jax._program import CompiledWave, compile_wave
 from ce_jax._waves import Block, Plan, blocks, lane_bytes, plan_waves, step_bytes
 from ce_jax.training import Hyperparameters, Splits, Training
 
 __all__ = [
+    "MEASURED",
     "Block",
     "Checkpoint",
     "CompiledWave",
+    "Done",
     "Plan",
     "blocks",
     "compile_wave",
@@ -50,6 +53,7 @@ class _Task:
     train: Training = field(compare=False)
     plan: Plan = field(compare=False)
     double: bool = field(compare=False)
+    done: Done | None = field(compare=False)
 
 
 _programs: dict[_Task, CompiledWave] = {}
@@ -62,7 +66,7 @@ def _train_wave(task: _Task, seeds: np.ndarray, hyper: Hyperparameters, data: Sp
         if program is None:
             _programs.clear()
             program = _programs[task] = compile_wave(task.train, task.plan, hyper, data)
-        return program.run(seeds, hyper, data)
+        return program.run(seeds, hyper, data, done=task.done)
 
 
 def sweep(
@@ -73,6 +77,7 @@ def sweep(
     *,
     plan: Plan | None = None,
     executor: Executor | None = None,
+    done: Done | None = None,
 ) -> dict[str, np.ndarray]:
     """Train every seed under every hyperparameter and return all curves.
 
@@ -84,9 +89,13 @@ def sweep(
       plan: shape of a wave; by default everything in one wave on one device.
       executor: trains the waves elsewhere, each on `plan.devices` devices of whoever gets it: anything with
         `submit(function, *arguments)` that returns something with `result()`. By default they are trained here.
+      done: `done(curves, steps)`, asked after every segment but the last with what a wave has measured so far as
+        {metric: [s, l, e]} and at which steps [e], says which runs [s, l] need not go on. A hyperparameter under which
+        no run has to go on may be retired: what its runs measured last then stands for the rest of their curves.
 
     Returns:
-      `{metric: [L, S, E]}` as numpy arrays.
+      `{metric: [L, S, E]}` as numpy arrays; with `done` also `measured`, False where the value of an earlier evaluation
+      stands because the hyperparameter has been retired.
 
     >>> import jax.numpy as jnp
     >>> from ce_jax import LOSSES, linear
@@ -100,7 +109,7 @@ def sweep(
     plan = plan or Plan(len(seeds), len(hyper.learning_rate), 1)
     per_seed = np.ndim(data.train.labels) == 2
     waves = list(blocks(range(len(seeds)), range(len(hyper.learning_rate)), plan))
-    task = _Task(uuid.uuid4().hex, train, plan, bool(jax.config.read("jax_enable_x64")))
+    task = _Task(uuid.uuid4().hex, train, plan, bool(jax.config.read("jax_enable_x64")), done)
 
     def lanes(block: Block) -> tuple[np.ndarray, Hyperparameters, Splits]:
         s, h = np.asarray(block.seeds), np.asarray(block.hyper)
@@ -110,7 +119,7 @@ def sweep(
     parts: Iterable[dict[str, np.ndarray]]
     if executor is None:
         program = compile_wave(train, plan, hyper, data)
-        parts = (program.run(*lanes(block)) for block in waves)
+        parts = (program.run(*lanes(block), done=done) for block in waves)
     else:
         submitted = [executor.submit(_train_wave, task, *lanes(block)) for block in waves]
         parts = (one.result() for one in submitted)
