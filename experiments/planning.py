@@ -17,6 +17,8 @@ FLOPS_PER_SECOND = 2e11
 LOGITS_PER_SECOND = 2e8
 SEGMENT_SECONDS = 10.0
 """What a kill costs at most, roughly; storing a checkpoint takes milliseconds."""
+LOOKS = 8
+"""Segments of a run, at least, where rates may be retired; with fewer, little is left to save when they are."""
 
 
 def plan_for(workload: Workload) -> Plan:
@@ -33,6 +35,8 @@ def plan_for(workload: Workload) -> Plan:
     )
     lanes = plan.seeds_per_wave * plan.rates_per_wave / plan.devices
     steps = int(SEGMENT_SECONDS / (lanes * seconds_per_step(workload)))
+    if sweep.retire_reached:
+        steps = min(steps, -(-train.steps // LOOKS))
     return plan if steps >= train.steps else plan._replace(segment_steps=max(1, steps))
 
 

@@ -11,20 +11,20 @@ from typing import Any
 
 import jax
 
-from experiments.config import as_dict, fingerprint
+from experiments.config import as_dict, fingerprint, identity
 from experiments.data import fingerprint as data_fingerprint
 from experiments.workload import Workload, source_of
 
 
 def run_name(workload: Workload) -> str:
     """`<config name>-<hash>`, the hash of everything that determines the numbers."""
-    identity = {
+    content = {
         "schema": 1,
-        "config": as_dict(workload.config),
+        "config": identity(workload.config),
         "data": data_fingerprint(workload.dataset),
         "losses": [source_of(arm.loss) for arm in workload.arms],
     }
-    return f"{workload.name}-{fingerprint(identity)}"
+    return f"{workload.name}-{fingerprint(content)}"
 
 
 def describe(workload: Workload) -> dict[str, Any]:

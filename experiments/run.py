@@ -6,6 +6,7 @@ trained over the whole grid on the fresh seeds, from which alone results are rep
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ce_jax.sweep import Block, Checkpoint, CompiledWave, Plan, blocks, compile_wave
+from ce_jax.sweep import MEASURED, Block, Checkpoint, CompiledWave, Plan, blocks, compile_wave
 from ce_jax.training import METRICS, Hyperparameters
 from experiments.config import Config, as_dict, flatten
 from experiments.distributed import agreed, leads, open_jointly
@@ -25,7 +26,7 @@ from experiments.provenance import describe, provenance, run_name
 from experiments.report import build_report
 from experiments.shards import PartsMissing, Shard
 from experiments.store import Run, write_arrays, write_json
-from experiments.summary import choose_rate, run_table, summarise
+from experiments.summary import choose_rate, long_reached, run_table, summarise
 from experiments.workload import Arm, Workload, load_workload
 
 WIDEN_BY = 4
@@ -106,6 +107,9 @@ class _Trainer:
         self.shown = 0
         self.programs: dict[tuple[str, ...], CompiledWave] = {}
         self.compile_seconds = 0.0
+        retire = workload.config.sweep.retire_reached
+        self.done = functools.partial(long_reached, options=workload.config.analysis) if retire else None
+        self.metrics = (*METRICS, MEASURED) if retire else METRICS
         # results[loss][rate][metric] is an array [S, E] that fills up as seeds are trained.
         self.results: dict[str, dict[float, dict[str, np.ndarray]]] = {arm.label: {} for arm in workload.arms}
 
@@ -181,7 +185,7 @@ class _Trainer:
                     write_arrays(path, part)
                     path.with_suffix(".checkpoint.npz").unlink(missing_ok=True)
         for row, rate in enumerate(chosen):
-            for metric in METRICS:
+            for metric in self.metrics:
                 self._slot(arm.label, rate, metric)[list(block.seeds)] = part[metric][row]
         self._show(len(block.seeds) * len(block.hyper) * self.workload.config.train.steps - self.shown)
         return True
@@ -193,7 +197,8 @@ class _Trainer:
     def _slot(self, loss: str, rate: float, metric: str) -> np.ndarray:
         shape = (len(self.workload.seeds), len(self.workload.evaluate_at))
         slots = self.results[loss].setdefault(rate, {})
-        return slots.setdefault(metric, np.full(shape, np.nan, self.workload.config.train.dtype))
+        dtype = bool if metric == MEASURED else self.workload.config.train.dtype
+        return slots.setdefault(metric, np.full(shape, False if metric == MEASURED else np.nan, dtype))
 
     def _compute(
         self, arm: Arm, rates: Sequence[float], positions: list[int], checkpoint: Path
@@ -223,13 +228,14 @@ class _Trainer:
             splits,
             checkpoint=Checkpoint.from_arrays(stored) if stored else None,
             save=save,
+            done=self.done,
         )
 
     def _assemble(self, rates: Sequence[float]) -> dict[str, np.ndarray]:
         curves = {"steps": np.asarray(self.workload.evaluate_at), "seeds": self.workload.seeds}
         for arm in self.workload.arms:
             curves[f"learning_rates/{arm.label}"] = np.asarray(rates)
-            for metric in METRICS:
+            for metric in self.metrics:
                 curves[f"{arm.label}/{metric}"] = np.stack([self._slot(arm.label, rate, metric) for rate in rates])
         return curves
 
