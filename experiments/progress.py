@@ -3,10 +3,11 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 class Reporter(Protocol):
@@ -18,8 +19,11 @@ class Reporter(Protocol):
     def plan(self, classifiers: int, steps: int) -> None:
         """So many more classifiers will be trained, each for so many steps."""
 
-    def advance(self, classifier_steps: int) -> None:
-        """So many steps of one classifier each have been made."""
+    def advance(self, made: int, spared: int) -> None:
+        """So many steps of one classifier each have been made, and so many will not have to be.
+
+        Spared is what an earlier try has stored, what is left to others, and what is retired.
+        """
 
 
 def silent() -> Reporter:
@@ -30,7 +34,7 @@ def silent() -> Reporter:
 class _Silent:
     say: Callable[[str], None] = staticmethod(lambda message: None)
     plan: Callable[[int, int], None] = staticmethod(lambda classifiers, steps: None)
-    advance: Callable[[int], None] = staticmethod(lambda classifier_steps: None)
+    advance: Callable[[int, int], None] = staticmethod(lambda made, spared: None)
 
 
 @contextlib.contextmanager
@@ -39,27 +43,32 @@ def shown_on(console: Console) -> Iterator[Reporter]:
     if not console.is_terminal:
         yield _Lines(console)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress)
 
 
 class _Tally:
-    """Classifiers done, and steps a second since the first ones began."""
+    """Classifiers done, steps a second since the first ones began, and how long what is left takes at that rate.
+
+    A step that is spared brings the end nearer, but tells nothing about the rate.
+    """
 
     def __init__(self) -> None:
-        self.classifiers, self.total, self.made, self.begun = 0.0, 0, 0, time.monotonic()
+        self.total, self.ahead, self.made, self.begun = 0, 0, 0, time.monotonic()
+        self.classifiers = 0.0
 
     def plan(self, classifiers: int, steps: int) -> None:
-        self.total, self.steps = self.total + classifiers, steps
+        self.total, self.steps, self.ahead = self.total + classifiers, steps, self.ahead + classifiers * steps
 
-    def advance(self, classifier_steps: int) -> None:
-        self.made += classifier_steps
-        self.classifiers += classifier_steps / self.steps
+    def advance(self, made: int, spared: int) -> None:
+        self.made, self.ahead = self.made + made, self.ahead - made - spared
+        self.classifiers += (made + spared) / self.steps
 
     def __str__(self) -> str:
         rate = self.made / max(time.monotonic() - self.begun, 1e-9)
-        return f"{self.classifiers:,.0f} of {self.total:,} classifiers, {rate:,.0f} steps a second"
+        left = f", {timedelta(seconds=round(self.ahead / rate))} left" if rate else ""
+        return f"{self.classifiers:,.0f} of {self.total:,} classifiers, {rate:,.0f} steps a second{left}"
 
 
 class _Bar(_Tally):
@@ -74,8 +83,8 @@ class _Bar(_Tally):
         super().plan(classifiers, steps)
         self.progress.update(self.task, total=self.total, description=str(self))
 
-    def advance(self, classifier_steps: int) -> None:
-        super().advance(classifier_steps)
+    def advance(self, made: int, spared: int) -> None:
+        super().advance(made, spared)
         self.progress.update(self.task, completed=self.classifiers, description=str(self))
 
 
@@ -89,8 +98,8 @@ class _Lines(_Tally):
     def say(self, message: str) -> None:
         self.console.print(f"  {message}", markup=False)
 
-    def advance(self, classifier_steps: int) -> None:
-        super().advance(classifier_steps)
+    def advance(self, made: int, spared: int) -> None:
+        super().advance(made, spared)
         if time.monotonic() - self.last > 5:
             self.last = time.monotonic()
             self.say(str(self))

@@ -104,7 +104,6 @@ class _Trainer:
         self.workload, self.run, self.reporter, self.shard, self.train = workload, run, reporter, shard, train
         with run.claim(run.folder / "plan.json", wait=True):  # all shards cut the work alike
             self.plan = agreed(self._begin)
-        self.shown = 0
         self.programs: dict[tuple[str, ...], CompiledWave] = {}
         self.compile_seconds = 0.0
         retire = workload.config.sweep.retire_reached
@@ -131,6 +130,8 @@ class _Trainer:
         tuning = range(options.tuning_seeds)
         added = rates
         for widening in range(options.widen + 1):
+            steps = self.workload.config.train.steps
+            self.reporter.plan(len(added) * len(self.workload.seeds) * len(self.workload.arms), steps)
             self.reporter.say(f"tuning: {len(added)} learning rates x {len(tuning)} seeds for each loss")
             self._train("tuning", tuning, added)
             curves = self._assemble(rates)
@@ -152,12 +153,13 @@ class _Trainer:
         rest. Waves of the last phase are left to their own shards.
         """
         waves = [(arm, block) for arm in self.workload.arms for block in blocks(seeds, range(len(rates)), self.plan)]
-        self.reporter.plan(len(seeds) * len(rates) * len(self.workload.arms), self.workload.config.train.steps)
         own = self.shard.share(len(waves)) if self.shard else range(len(waves) if self.train else 0)
         for i in own:
             self._wave(*waves[i], rates, train=True, wait=True)
         joint = self.train and phase == "tuning"
         others = [i for i in range(len(waves)) if i not in own]
+        if not joint:
+            self._spared(*(waves[i][1] for i in others))
         late = [i for i in others if not self._wave(*waves[i], rates, train=joint, wait=False)]
         if joint:
             late = [i for i in late if not self._wave(*waves[i], rates, train=True, wait=True)]
@@ -174,7 +176,6 @@ class _Trainer:
             "seeds": [int(self.workload.seeds[i]) for i in block.seeds],
         }
         path = self.run.part(key)
-        self.shown = 0  # of this wave's steps
         with self.run.claim(path, wait=wait) as free:
             part = agreed(lambda: self.run.load_part(path)) if free else None
             if part is None:
@@ -184,15 +185,17 @@ class _Trainer:
                 if leads():
                     write_arrays(path, part)
                     path.with_suffix(".checkpoint.npz").unlink(missing_ok=True)
+            elif train:
+                self._spared(block)
         for row, rate in enumerate(chosen):
             for metric in self.metrics:
                 self._slot(arm.label, rate, metric)[list(block.seeds)] = part[metric][row]
-        self._show(len(block.seeds) * len(block.hyper) * self.workload.config.train.steps - self.shown)
         return True
 
-    def _show(self, classifier_steps: int) -> None:
-        self.shown += classifier_steps
-        self.reporter.advance(classifier_steps)
+    def _spared(self, *blocks: Block) -> None:
+        """Count waves that are stored, or left to others, as dealt with but not as made."""
+        lanes = sum(len(block.seeds) * len(block.hyper) for block in blocks)
+        self.reporter.advance(0, lanes * self.workload.config.train.steps)
 
     def _slot(self, loss: str, rate: float, metric: str) -> np.ndarray:
         shape = (len(self.workload.seeds), len(self.workload.evaluate_at))
@@ -220,7 +223,6 @@ class _Trainer:
         def save(state: Checkpoint) -> None:
             if leads():
                 write_arrays(checkpoint, state.to_arrays(), compress=False)
-            self._show(len(rates) * len(positions) * (self.plan.segment_steps or 0))
 
         return self.programs[arm.program].run(
             self.workload.seeds[positions],
@@ -229,6 +231,7 @@ class _Trainer:
             checkpoint=Checkpoint.from_arrays(stored) if stored else None,
             save=save,
             done=self.done,
+            progress=self.reporter.advance,
         )
 
     def _assemble(self, rates: Sequence[float]) -> dict[str, np.ndarray]:
