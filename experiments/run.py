@@ -20,7 +20,7 @@ from ce_jax.training import METRICS, Hyperparameters
 from experiments.config import Config, as_dict, flatten
 from experiments.distributed import agreed, leads, open_jointly
 from experiments.errors import UserError
-from experiments.planning import kept_plan, plan_for
+from experiments.planning import WIDEN_BY, kept_plan, plan_for, rates_beyond
 from experiments.progress import Reporter
 from experiments.provenance import describe, provenance, run_name
 from experiments.report import build_report
@@ -28,9 +28,6 @@ from experiments.shards import PartsMissing, Shard
 from experiments.store import Run, write_arrays, write_json
 from experiments.summary import choose_rate, long_reached, run_table, summarise
 from experiments.workload import Arm, Workload, load_workload
-
-WIDEN_BY = 4
-"""Learning rates added past an edge at a time."""
 
 
 class Outcome(NamedTuple):
@@ -138,7 +135,7 @@ class _Trainer:
             edges = {choose_rate(curves, arm.label, len(tuning), analysis).edge for arm in self.workload.arms} - {0}
             if not edges or widening == options.widen:
                 break
-            added = _beyond(rates, edges, WIDEN_BY)
+            added = rates_beyond(rates, edges, WIDEN_BY)
             rates = sorted(rates + added)
             self.reporter.say(f"a best rate lies on the edge: widening the grid to {rates[0]:.3g} .. {rates[-1]:.3g}")
         fresh = range(len(tuning), len(self.workload.seeds))
@@ -241,14 +238,6 @@ class _Trainer:
             for metric in self.metrics:
                 curves[f"{arm.label}/{metric}"] = np.stack([self._slot(arm.label, rate, metric) for rate in rates])
         return curves
-
-
-def _beyond(rates: Sequence[float], edges: set[int], count: int) -> list[float]:
-    """`count` more rates past each of the `edges` (-1 low, 1 high), at the grid's own logarithmic spacing."""
-    factor = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
-    below = [rates[0] / factor**step for step in range(1, count + 1)] if -1 in edges else []
-    above = [rates[-1] * factor**step for step in range(1, count + 1)] if 1 in edges else []
-    return sorted(below + above)
 
 
 def _write(folder: Path, workload: Workload, curves: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> None:
