@@ -3,13 +3,11 @@
 import contextlib
 import json
 import os
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ce_jax.losses import LOSSES
@@ -20,8 +18,10 @@ from experiments.distributed import connect, leads
 from experiments.errors import UserError
 from experiments.findings import headline, terminal_table
 from experiments.planning import memory_of_wave, plan_for
+from experiments.progress import shown_on
+from experiments.provenance import run_name
 from experiments.report import build_joined_report, build_report, read_run
-from experiments.run import Reporter, precision, run_name, run_workload
+from experiments.run import precision, run_workload
 from experiments.shards import parse_shard, scheduled_shard
 from experiments.store import write_json
 from experiments.workload import load_workload
@@ -59,7 +59,7 @@ def run_command(
     for number, one in enumerate(workloads, 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
         console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}, start {one.start}{of}")
-        with _reporter(console) as reporter:
+        with shown_on(console) as reporter:
             outcome = run_workload(name, one, out, command, reporter, fresh, shard=share)
         if outcome.waiting:
             waiting = True
@@ -136,7 +136,7 @@ def _put_together(partial: Path, console: Console) -> Path:
     with precision(config):
         if run_name(load_workload(name, config)) != final.name:
             raise UserError(f"{partial}: unfinished, and its data or losses are no longer those it began with")
-    with _reporter(console) as reporter:
+    with shown_on(console) as reporter:
         command = ["python", "-m", "experiments", "report", str(partial)]
         outcome = run_workload(name, config, final.parent, command, reporter, train=False)
     if outcome.waiting:
@@ -199,66 +199,3 @@ def prepare_jax() -> None:
     jax.config.update("jax_compilation_cache_dir", str(Path(base) / "ce_jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-@contextlib.contextmanager
-def _reporter(console: Console) -> Iterator[Reporter]:
-    """A progress bar on a terminal, plain lines elsewhere."""
-    if not console.is_terminal:
-        yield _Lines(console)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield _Bar(progress)
-
-
-class _Tally:
-    """Classifiers done, and steps a second since the first ones began."""
-
-    def __init__(self) -> None:
-        self.classifiers, self.total, self.made, self.begun = 0.0, 0, 0, time.monotonic()
-
-    def plan(self, classifiers: int, steps: int) -> None:
-        self.total, self.steps = self.total + classifiers, steps
-
-    def advance(self, classifier_steps: int) -> None:
-        self.made += classifier_steps
-        self.classifiers += classifier_steps / self.steps
-
-    def __str__(self) -> str:
-        rate = self.made / max(time.monotonic() - self.begun, 1e-9)
-        return f"{self.classifiers:,.0f} of {self.total:,} classifiers, {rate:,.0f} steps a second"
-
-
-class _Bar(_Tally):
-    def __init__(self, progress: Progress) -> None:
-        super().__init__()
-        self.progress, self.task = progress, progress.add_task("", total=0)
-
-    def say(self, message: str) -> None:
-        self.progress.console.print(f"  {message}", markup=False)
-
-    def plan(self, classifiers: int, steps: int) -> None:
-        super().plan(classifiers, steps)
-        self.progress.update(self.task, total=self.total, description=str(self))
-
-    def advance(self, classifier_steps: int) -> None:
-        super().advance(classifier_steps)
-        self.progress.update(self.task, completed=self.classifiers, description=str(self))
-
-
-class _Lines(_Tally):
-    """One line for each message, and at most one every five seconds about progress."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self.console, self.last = console, time.monotonic()
-
-    def say(self, message: str) -> None:
-        self.console.print(f"  {message}", markup=False)
-
-    def advance(self, classifier_steps: int) -> None:
-        super().advance(classifier_steps)
-        if time.monotonic() - self.last > 5:
-            self.last = time.monotonic()
-            self.say(str(self))

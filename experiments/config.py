@@ -87,6 +87,11 @@ class SweepOptions:
     seeds: int = 50
     tuning_seeds: int = 10
     first_seed: int = 0
+    retire_reached: bool = False
+    """Whether a rate is retired once each of its seeds in a wave has diverged, or has met the highest target and been
+    trained for twice as long as that took. Steps to every target are those of a run to the end. What a retired run has
+    measured last stands for the rest of its curves, final values included, and should it have diverged later, nobody
+    knows."""
 
     def __post_init__(self) -> None:
         for name, least in (("widen", 0), ("seeds", 2), ("tuning_seeds", 1), ("first_seed", 0)):
@@ -136,6 +141,12 @@ class Config:
         _one_of("optimizer", self.optimizer, optimizer_names())
         if isinstance(self.start, str) and not self.start.startswith("npz:"):
             _one_of("start", self.start, (*STARTS, "npz:PATH"))
+        check(
+            not (self.sweep.retire_reached and self.analysis.tune_by == "final_accuracy"),
+            "sweep.retire_reached",
+            "false where analysis.tune_by is 'final_accuracy', because retired runs have none",
+            self.sweep.retire_reached,
+        )
 
 
 def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> tuple[str, list[Config]]:
@@ -280,6 +291,19 @@ def _one_of(key: str, value: str, choices: typing.Iterable[str]) -> None:
 def as_dict(config: Config) -> dict[str, Any]:
     """The resolved config as plain JSON types, nested like the TOML file."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What names a result: `as_dict`, but a key newer than earlier results counts only where it is not at its default.
+
+    >>> config = Config(dataset="iris", model="linear", loss=("ssr",))
+    >>> "retire_reached" in identity(config)["sweep"]
+    False
+    """
+    table = as_dict(config)
+    if not config.sweep.retire_reached:
+        del table["sweep"]["retire_reached"]
+    return table
 
 
 def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

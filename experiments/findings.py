@@ -122,7 +122,7 @@ def finding(summary: Summary) -> str:
 
 
 def caveats(summary: Summary) -> list[str]:
-    """What weakens the finding: runs that never got there or diverged, rates on the edge of the grid, few seeds."""
+    """What weakens the finding: runs that missed the target, diverged or were retired, rates on an edge, few seeds."""
     found, work, losses = verdict(summary), summary["workload"], summary["losses"]
     names = (found.a, found.b) if found else tuple(losses)
     lines = []
@@ -141,6 +141,12 @@ def caveats(summary: Summary) -> list[str]:
             lines.append(
                 f"{losses[name]['diverged']} of the {losses[name]['runs']} runs of {display_name(name)} diverged; a "
                 "diverged run counts as never having got there."
+            )
+        if losses[name].get("retired"):
+            lines.append(
+                f"{losses[name]['retired']} of the {losses[name]['runs']} runs of {display_name(name)} were retired, "
+                "long after they had met every target: their final values are those of that moment, and whether they "
+                "would have diverged later is not known."
             )
     edges = [display_name(name) for name in names if losses[name].get("on_edge")]
     if edges:

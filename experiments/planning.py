@@ -1,8 +1,11 @@
-"""How a workload is cut into waves and segments: from its sizes alone, so that a continued run is cut the same."""
+"""How a workload is cut into waves and segments, and how its grid grows.
+
+All of it depends on sizes and measurements alone, so that a continued run is cut the same."""
 
 import itertools
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -17,6 +20,10 @@ FLOPS_PER_SECOND = 2e11
 LOGITS_PER_SECOND = 2e8
 SEGMENT_SECONDS = 10.0
 """What a kill costs at most, roughly; storing a checkpoint takes milliseconds."""
+WIDEN_BY = 4
+"""Learning rates added past an edge at a time."""
+LOOKS = 8
+"""Segments of a run, at least, where rates may be retired; with fewer, little is left to save when they are."""
 
 
 def plan_for(workload: Workload) -> Plan:
@@ -32,6 +39,8 @@ def plan_for(workload: Workload) -> Plan:
     )
     lanes = plan.seeds_per_wave * plan.rates_per_wave / plan.devices
     steps = int(SEGMENT_SECONDS / (lanes * seconds_per_step(workload)))
+    if sweep.retire_reached:
+        steps = min(steps, -(-train.steps // LOOKS))
     return plan if steps >= train.steps else plan._replace(segment_steps=max(1, steps))
 
 
@@ -99,3 +108,11 @@ def kept_plan(folder: Path, plan: Plan) -> Plan:
     kept = Plan(**json.loads(path.read_text(encoding="utf-8")))
     devices = max(n for n in range(1, len(jax.devices()) + 1) if kept.seeds_per_wave % n == 0)
     return kept._replace(devices=min(devices, kept.devices))
+
+
+def rates_beyond(rates: Sequence[float], edges: set[int], count: int) -> list[float]:
+    """`count` more rates past each of the `edges` (-1 low, 1 high), at the grid's own logarithmic spacing."""
+    factor = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
+    below = [rates[0] / factor**step for step in range(1, count + 1)] if -1 in edges else []
+    above = [rates[-1] * factor**step for step in range(1, count + 1)] if 1 in edges else []
+    return sorted(below + above)

@@ -6,46 +6,28 @@ trained over the whole grid on the fresh seeds, from which alone results are rep
 """
 
 import contextlib
-import importlib.metadata
-import platform
-import subprocess
+import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ce_jax.sweep import Block, Checkpoint, CompiledWave, Plan, blocks, compile_wave
+from ce_jax.sweep import MEASURED, Block, Checkpoint, CompiledWave, Plan, blocks, compile_wave
 from ce_jax.training import METRICS, Hyperparameters
-from experiments.config import Config, as_dict, fingerprint, flatten
-from experiments.data import fingerprint as data_fingerprint
+from experiments.config import Config, as_dict, flatten
 from experiments.distributed import agreed, leads, open_jointly
 from experiments.errors import UserError
-from experiments.planning import kept_plan, plan_for
+from experiments.planning import WIDEN_BY, kept_plan, plan_for, rates_beyond
+from experiments.progress import Reporter
+from experiments.provenance import describe, provenance, run_name
 from experiments.report import build_report
 from experiments.shards import PartsMissing, Shard
 from experiments.store import Run, write_arrays, write_json
-from experiments.summary import choose_rate, run_table, summarise
-from experiments.workload import Arm, Workload, load_workload, source_of
-
-WIDEN_BY = 4
-"""Learning rates added past an edge at a time."""
-
-
-class Reporter(Protocol):
-    """Whoever shows how far a run is: a progress bar, plain lines, or nobody."""
-
-    def say(self, message: str) -> None:
-        """One line about what begins or happened."""
-
-    def plan(self, classifiers: int, steps: int) -> None:
-        """So many more classifiers will be trained, each for so many steps."""
-
-    def advance(self, classifier_steps: int) -> None:
-        """So many steps of one classifier each have been made."""
+from experiments.summary import choose_rate, long_reached, run_table, summarise
+from experiments.workload import Arm, Workload, load_workload
 
 
 class Outcome(NamedTuple):
@@ -54,17 +36,6 @@ class Outcome(NamedTuple):
     folder: Path
     existed: bool
     waiting: str | None = None
-
-
-def run_name(workload: Workload) -> str:
-    """`<config name>-<hash>`, the hash of everything that determines the numbers."""
-    identity = {
-        "schema": 1,
-        "config": as_dict(workload.config),
-        "data": data_fingerprint(workload.dataset),
-        "losses": [source_of(arm.loss) for arm in workload.arms],
-    }
-    return f"{workload.name}-{fingerprint(identity)}"
 
 
 @contextlib.contextmanager
@@ -117,7 +88,7 @@ def run_workload(
                 return Outcome(final, final.exists(), None if final.exists() else waiting)
             seconds = time.perf_counter() - begin
             if leads():
-                _write(run.folder, workload, curves, _provenance(command, trainer.compile_seconds, seconds))
+                _write(run.folder, workload, curves, provenance(command, trainer.compile_seconds, seconds))
                 build_report(run.folder)
                 run.finish()
     return Outcome(final, False)
@@ -130,9 +101,11 @@ class _Trainer:
         self.workload, self.run, self.reporter, self.shard, self.train = workload, run, reporter, shard, train
         with run.claim(run.folder / "plan.json", wait=True):  # all shards cut the work alike
             self.plan = agreed(self._begin)
-        self.shown = 0
         self.programs: dict[tuple[str, ...], CompiledWave] = {}
         self.compile_seconds = 0.0
+        retire = workload.config.sweep.retire_reached
+        self.done = functools.partial(long_reached, options=workload.config.analysis) if retire else None
+        self.metrics = (*METRICS, MEASURED) if retire else METRICS
         # results[loss][rate][metric] is an array [S, E] that fills up as seeds are trained.
         self.results: dict[str, dict[float, dict[str, np.ndarray]]] = {arm.label: {} for arm in workload.arms}
 
@@ -154,13 +127,15 @@ class _Trainer:
         tuning = range(options.tuning_seeds)
         added = rates
         for widening in range(options.widen + 1):
+            steps = self.workload.config.train.steps
+            self.reporter.plan(len(added) * len(self.workload.seeds) * len(self.workload.arms), steps)
             self.reporter.say(f"tuning: {len(added)} learning rates x {len(tuning)} seeds for each loss")
             self._train("tuning", tuning, added)
             curves = self._assemble(rates)
             edges = {choose_rate(curves, arm.label, len(tuning), analysis).edge for arm in self.workload.arms} - {0}
             if not edges or widening == options.widen:
                 break
-            added = _beyond(rates, edges, WIDEN_BY)
+            added = rates_beyond(rates, edges, WIDEN_BY)
             rates = sorted(rates + added)
             self.reporter.say(f"a best rate lies on the edge: widening the grid to {rates[0]:.3g} .. {rates[-1]:.3g}")
         fresh = range(len(tuning), len(self.workload.seeds))
@@ -175,12 +150,13 @@ class _Trainer:
         rest. Waves of the last phase are left to their own shards.
         """
         waves = [(arm, block) for arm in self.workload.arms for block in blocks(seeds, range(len(rates)), self.plan)]
-        self.reporter.plan(len(seeds) * len(rates) * len(self.workload.arms), self.workload.config.train.steps)
         own = self.shard.share(len(waves)) if self.shard else range(len(waves) if self.train else 0)
         for i in own:
             self._wave(*waves[i], rates, train=True, wait=True)
         joint = self.train and phase == "tuning"
         others = [i for i in range(len(waves)) if i not in own]
+        if not joint:
+            self._spared(*(waves[i][1] for i in others))
         late = [i for i in others if not self._wave(*waves[i], rates, train=joint, wait=False)]
         if joint:
             late = [i for i in late if not self._wave(*waves[i], rates, train=True, wait=True)]
@@ -197,7 +173,6 @@ class _Trainer:
             "seeds": [int(self.workload.seeds[i]) for i in block.seeds],
         }
         path = self.run.part(key)
-        self.shown = 0  # of this wave's steps
         with self.run.claim(path, wait=wait) as free:
             part = agreed(lambda: self.run.load_part(path)) if free else None
             if part is None:
@@ -207,20 +182,23 @@ class _Trainer:
                 if leads():
                     write_arrays(path, part)
                     path.with_suffix(".checkpoint.npz").unlink(missing_ok=True)
+            elif train:
+                self._spared(block)
         for row, rate in enumerate(chosen):
-            for metric in METRICS:
+            for metric in self.metrics:
                 self._slot(arm.label, rate, metric)[list(block.seeds)] = part[metric][row]
-        self._show(len(block.seeds) * len(block.hyper) * self.workload.config.train.steps - self.shown)
         return True
 
-    def _show(self, classifier_steps: int) -> None:
-        self.shown += classifier_steps
-        self.reporter.advance(classifier_steps)
+    def _spared(self, *blocks: Block) -> None:
+        """Count waves that are stored, or left to others, as dealt with but not as made."""
+        lanes = sum(len(block.seeds) * len(block.hyper) for block in blocks)
+        self.reporter.advance(0, lanes * self.workload.config.train.steps)
 
     def _slot(self, loss: str, rate: float, metric: str) -> np.ndarray:
         shape = (len(self.workload.seeds), len(self.workload.evaluate_at))
         slots = self.results[loss].setdefault(rate, {})
-        return slots.setdefault(metric, np.full(shape, np.nan, self.workload.config.train.dtype))
+        dtype = bool if metric == MEASURED else self.workload.config.train.dtype
+        return slots.setdefault(metric, np.full(shape, False if metric == MEASURED else np.nan, dtype))
 
     def _compute(
         self, arm: Arm, rates: Sequence[float], positions: list[int], checkpoint: Path
@@ -242,7 +220,6 @@ class _Trainer:
         def save(state: Checkpoint) -> None:
             if leads():
                 write_arrays(checkpoint, state.to_arrays(), compress=False)
-            self._show(len(rates) * len(positions) * (self.plan.segment_steps or 0))
 
         return self.programs[arm.program].run(
             self.workload.seeds[positions],
@@ -250,92 +227,26 @@ class _Trainer:
             splits,
             checkpoint=Checkpoint.from_arrays(stored) if stored else None,
             save=save,
+            done=self.done,
+            progress=self.reporter.advance,
         )
 
     def _assemble(self, rates: Sequence[float]) -> dict[str, np.ndarray]:
         curves = {"steps": np.asarray(self.workload.evaluate_at), "seeds": self.workload.seeds}
         for arm in self.workload.arms:
             curves[f"learning_rates/{arm.label}"] = np.asarray(rates)
-            for metric in METRICS:
+            for metric in self.metrics:
                 curves[f"{arm.label}/{metric}"] = np.stack([self._slot(arm.label, rate, metric) for rate in rates])
         return curves
-
-
-def _beyond(rates: Sequence[float], edges: set[int], count: int) -> list[float]:
-    """`count` more rates past each of the `edges` (-1 low, 1 high), at the grid's own logarithmic spacing."""
-    factor = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
-    below = [rates[0] / factor**step for step in range(1, count + 1)] if -1 in edges else []
-    above = [rates[-1] * factor**step for step in range(1, count + 1)] if 1 in edges else []
-    return sorted(below + above)
 
 
 def _write(folder: Path, workload: Workload, curves: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> None:
     config = workload.config
     labels = [arm.label for arm in workload.arms]
-    resolved = as_dict(config)
-    tuning = config.sweep.tuning_seeds
-    described = {
-        "name": workload.name,
-        "dataset": workload.dataset.name,
-        "model": config.model,
-        "loss": labels,
-        "optimizer": config.optimizer,
-        "start": resolved["start"],
-        "batch_size": config.train.batch_size,
-        "steps": config.train.steps,
-        "seeds": config.sweep.seeds,
-        "tuning_seeds": tuning,
-        "examples": {part: int(getattr(workload.splits, part).labels.shape[-1]) for part in workload.splits._fields},
-        "features": int(workload.dataset.inputs.shape[1]),
-        "classes": list(workload.dataset.class_names),
-        "target_metric": config.analysis.target_metric,
-        "confidence": config.analysis.confidence,
-    }
+    resolved, tuning = as_dict(config), config.sweep.tuning_seeds
     write_json(folder / "config.json", resolved)
     write_json(folder / "provenance.json", dict(provenance))
     write_arrays(folder / "curves.npz", curves)
     table = run_table(flatten(resolved), labels, curves, tuning, config.analysis)
     table.write_parquet(folder / "runs.parquet")
-    write_json(folder / "summary.json", summarise(described, labels, curves, tuning, config.analysis))
-
-
-def _provenance(command: Sequence[str], compile_seconds: float, seconds: float) -> dict[str, Any]:
-    packages = ("ce-jax", "jax", "jaxlib", "optax", "numpy", "scipy", "scikit-learn")
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return {
-        "versions": versions,
-        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
-        "platform": platform.platform(),
-        "git": _git(),
-        "argv": list(command),
-        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "compile_seconds": round(compile_seconds, 3),
-        "run_seconds": round(seconds - compile_seconds, 3),
-    }
-
-
-def _git() -> dict[str, Any] | None:
-    """The commit of the checkout this file lies in, and whether the tree differs from it; None outside one."""
-
-    def ask(*words: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(("git", *words), cwd=here, capture_output=True, text=True, check=True, timeout=20).stdout
-
-    try:
-        return {"commit": ask("rev-parse", "HEAD").strip(), "dirty": bool(ask("status", "--porcelain").strip())}
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def silent() -> Reporter:
-    """A reporter that says nothing."""
-    return _Silent()
-
-
-class _Silent:
-    say: Callable[[str], None] = staticmethod(lambda message: None)
-    plan: Callable[[int, int], None] = staticmethod(lambda classifiers, steps: None)
-    advance: Callable[[int], None] = staticmethod(lambda classifier_steps: None)
+    write_json(folder / "summary.json", summarise(describe(workload), labels, curves, tuning, config.analysis))

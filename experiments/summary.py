@@ -39,17 +39,41 @@ def times_to(curves: Mapping[str, np.ndarray], loss: str, target: float, options
     return np.where(diverged(curves, loss), np.inf, times)
 
 
+def long_reached(curves: Mapping[str, np.ndarray], steps: np.ndarray, options: AnalysisOptions) -> np.ndarray:
+    """Which runs [...] met the highest target, and so every other, in the first half of the steps made so far.
+
+    Args:
+      curves: {metric: [..., e]}, what has been measured so far.
+      steps: [e] when; the last one is how far the runs are.
+      options: the targets, and what it takes to have reached one.
+    """
+    times = steps_to_target(curves[options.target_metric], steps, max(options.targets), sustained=options.sustained)
+    return 2 * times <= steps[-1]
+
+
+def retired(curves: Mapping[str, np.ndarray], loss: str) -> np.ndarray:
+    """Which runs [R, S] end with values that they had when they were retired, after they had reached every target."""
+    lost = diverged(curves, loss)
+    return ~curves[f"{loss}/measured"][..., -1] & ~lost if f"{loss}/measured" in curves else np.zeros_like(lost)
+
+
 def choose_rate(curves: Mapping[str, np.ndarray], loss: str, tuning_seeds: int, options: AnalysisOptions) -> Choice:
     """The best rate of a loss on its tuning seeds, which are the first ones.
 
     `time_to_target`: the smallest RMST averaged over the targets, a tie going to the higher final accuracy;
     `final_accuracy`: the other way round. A remaining tie goes to the smaller rate. Both see the target metric alone.
+    Where rates may be retired, only what is missing to the highest target breaks a tie: a retired run has met it, and
+    by how much it would have been exceeded is not known.
     """
     horizon = float(curves["steps"][-1])
     slowness = np.mean(
         [rmst(times_to(curves, loss, target, options)[:, :tuning_seeds], horizon) for target in options.targets], axis=0
     )
-    final = np.nan_to_num(curves[f"{loss}/{options.target_metric}"][:, :tuning_seeds, -1]).mean(axis=1)
+    finals = np.nan_to_num(curves[f"{loss}/{options.target_metric}"][..., -1])
+    if f"{loss}/measured" in curves:
+        highest = max(options.targets)
+        finals = np.where(retired(curves, loss), highest, np.minimum(finals, highest))
+    final = finals[:, :tuning_seeds].mean(axis=1)
     keys = (slowness, -final) if options.tune_by == "time_to_target" else (-final, slowness)
     # Differences below a billionth are rounding, not preference: without this a tie would be broken by noise.
     index = int(np.lexsort((np.arange(len(final)), *(np.round(key, 9) for key in reversed(keys))))[0])
@@ -158,12 +182,14 @@ def _one_loss(loss: str, choice: Choice, judge: _Judge) -> dict[str, Any]:
             "rmst_ci": judge.interval(cut),
         }
     lost = diverged(judge.curves, loss)[choice.rate, judge.fresh]
+    counts = {"runs": len(lost), "diverged": int(lost.sum())}
+    if f"{loss}/measured" in judge.curves:
+        counts["retired"] = int(retired(judge.curves, loss)[choice.rate, judge.fresh].sum())
     return {
         "best_learning_rate": float(judge.rates(loss)[choice.rate]),
         "learning_rates": [float(rate) for rate in judge.rates(loss)],
         "on_edge": choice.edge != 0,
-        "runs": len(lost),
-        "diverged": int(lost.sum()),
+        **counts,
         "by_target": by_target,
         "final": {metric: _final(loss, choice.rate, metric, judge) for metric in FINAL},
     }
@@ -204,8 +230,12 @@ def run_table(
             "role": np.broadcast_to(np.where(np.arange(len(seeds)) < tuning_seeds, "tune", "report"), shape).ravel(),
             "status": status.ravel(),
         }
-        for target, steps in times.items():
-            columns[f"steps_to/{target:g}"] = pl.Series(
+        moments = {f"steps_to/{target:g}": steps for target, steps in times.items()}
+        if f"{loss}/measured" in curves:
+            ends = curves["steps"][curves[f"{loss}/measured"].sum(axis=-1) - 1]
+            moments["retired_at"] = np.where(retired(curves, loss), ends, np.inf)
+        for name, steps in moments.items():
+            columns[name] = pl.Series(
                 [int(step) if np.isfinite(step) else None for step in steps.ravel()], dtype=pl.Int64
             )
         for metric in METRICS:

@@ -26,7 +26,7 @@ from experiments.claims import (
 from experiments.claims.record import Claim, Findings, Measurement, Request, effect_text, verdict_of
 from experiments.claims.workloads import Trained, moved, trained
 from experiments.config import AnalysisOptions, Config, RateGrid, SweepOptions, TrainOptions
-from experiments.run import silent
+from experiments.progress import silent
 
 IDS = {
     "escape-time", "nielsen-erratum", "textbook-network", "gentle-vs-saturated", "rate-unit", "tail-law",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config import Config, StdStart, as_dict, load_config
+from experiments.config import Config, StdStart, as_dict, identity, load_config
 from experiments.errors import UserError
 from experiments.workload import load_workload, resolve_losses
 
@@ -79,6 +79,7 @@ def test_lists_of_workload_keys_make_workloads(tmp_path):
         ("sweep.learning_rates=0.1", "command line: sweep.learning_rates: expected a table, came 0.1"),
         ("sweep.learning_rates.low=-1", "expected 0 < low < high"),
         ("data.split.validation=2.5", "command line: data.split.validation: expected a fraction"),
+        ("sweep.retire_reached=yes", "command line: sweep.retire_reached: expected true or false, came 'yes'"),
         ("train.steps", "command line: expected key=value, came 'train.steps'"),
         ("dataset.name=iris", "command line: dataset.name: 'dataset' is a value, not a table"),
     ],
@@ -88,6 +89,23 @@ def test_wrong_input_gets_one_clear_line(tmp_path, override, message):
         load(tmp_path, MINIMAL, override)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_retired_runs_have_no_final_accuracy_to_tune_by(tmp_path):
+    load(tmp_path, MINIMAL, "sweep.retire_reached=true")
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, MINIMAL, "sweep.retire_reached=true", "analysis.tune_by=final_accuracy")
+    assert str(caught.value) == (
+        "command line: sweep.retire_reached: expected false where analysis.tune_by is 'final_accuracy', because "
+        "retired runs have none, came True"
+    )
+
+
+def test_a_key_that_came_later_leaves_earlier_names_alone(tmp_path):
+    _, (plain,) = load(tmp_path, MINIMAL, "sweep.retire_reached=false")
+    _, (other,) = load(tmp_path, MINIMAL, "sweep.retire_reached=true")
+    assert "retire_reached" not in identity(plain)["sweep"]
+    assert identity(other) == as_dict(other)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """One run on two real processes over the loopback equals a run of one process; who leads, and what is refused."""
 
-import importlib
 import os
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 import experiments.run as run_module
+from ce_jax import _placement
 from experiments import distributed
 from experiments.config import load_config
 from experiments.errors import UserError
@@ -134,10 +134,9 @@ def test_no_cluster_is_one_line_and_exit_code_2(config, tmp_path, monkeypatch, c
 
 
 def test_devices_are_taken_from_all_processes_in_turn(monkeypatch):
-    module = importlib.import_module("ce_jax.sweep")  # the package exports a function of that name
     devices = [SimpleNamespace(process_index=process, name=f"{process}{i}") for process in range(3) for i in range(2)]
-    monkeypatch.setattr(module.jax, "devices", lambda: devices)
-    assert [device.name for device in module._devices(4)] == ["00", "10", "20", "01"]
+    monkeypatch.setattr(jax, "devices", lambda: devices)
+    assert [device.name for device in _placement.devices(4)] == ["00", "10", "20", "01"]
 
 
 def test_one_process_asks_itself():

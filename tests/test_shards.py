@@ -11,7 +11,8 @@ from ce_jax.sweep import compile_wave
 from experiments.__main__ import main
 from experiments.config import load_config
 from experiments.errors import UserError
-from experiments.run import run_workload, silent
+from experiments.progress import silent
+from experiments.run import run_workload
 from experiments.shards import Shard, parse_shard, scheduled_shard
 from experiments.store import open_run, read_arrays
 from tests.test_run import CONFIG, own_cache, run, the_folder  # noqa: F401  a fixture is used by its presence

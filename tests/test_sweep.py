@@ -1,11 +1,14 @@
 """Sweeps: a lane equals a solo run whoever shares its wave, one compilation, devices, padding, the plan."""
 
+import copy
 import importlib
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
 import pytest
 
+from ce_jax.analysis import steps_to_target
 from ce_jax.losses import LOSSES
 from ce_jax.models import mlp
 from ce_jax.sweep import Checkpoint, Plan, blocks, compile_wave, plan_waves, sweep
@@ -91,6 +94,99 @@ def test_hyperparameters_that_diverge_are_retired():
         np.testing.assert_array_equal(again[metric], found[metric], err_msg=metric)
     hopeless = Hyperparameters(np.full(8, 1e12, np.float32), {})
     assert np.isnan(wave.run((3, 1), hopeless, data())["train_loss"][..., -1]).all()
+
+
+# Whether a rate reaches 0.9 depends on the rate alone, and by far: two never do, the others within six steps or so.
+REACHING = make_train(mlp((8,)), LOSSES["cross_entropy"], num_classes=3, evaluate_at=tuple(range(0, 41, 2)))
+QUICK = Hyperparameters(np.array([1e-6, 1.0, 0.5, 0.7, 2.0, 1e12, 1e-6, 0.6], np.float32), {})
+
+
+def twice_as_long(curves, steps):
+    return 2 * steps_to_target(curves["train_accuracy"], steps, 0.9) <= steps[-1]
+
+
+def test_what_is_done_is_retired():
+    """Six of eight rates are done or diverge; the other two go on alone, with the same times, and can be resumed."""
+    wave = compile_wave(REACHING, Plan(2, 8, 1, segment_steps=10), QUICK, data())
+    whole, steps = wave.run((3, 1), QUICK, data()), np.array(REACHING.evaluate_at)
+    saved, told = [], []
+    found = wave.run(
+        (3, 1),
+        QUICK,
+        data(),
+        save=lambda one: saved.append(copy.deepcopy(one)),
+        done=twice_as_long,
+        progress=lambda *steps: told.append(steps),
+    )
+    times, same = (steps_to_target(curves["train_accuracy"], steps, 0.9) for curves in (whole, found))
+    assert np.isinf(times[[0, 5, 6]]).all()  # else the test would say nothing
+    assert (times[[1, 2, 3, 4, 7]] <= 20).all()
+    np.testing.assert_array_equal(same, times)
+    measured = found["measured"]
+    assert measured.dtype == bool
+    assert [len(one.columns) for one in saved][-1] == 2
+    assert measured[[0, 6]].all()
+    assert not measured[[1, 2, 3, 4, 5, 7], :, -1].any()
+    for metric in METRICS:
+        assert np.isnan(found[metric][5, :, -1]).all()  # a run that diverged stays one
+        last = measured.sum(axis=-1, keepdims=True) - 1
+        stands = np.where(measured, whole[metric], np.take_along_axis(whole[metric], last, axis=-1))
+        np.testing.assert_allclose(found[metric], stands, rtol=1e-5, atol=1e-6, err_msg=metric)
+    made, spared = (sum(column) for column in zip(*told, strict=True))
+    assert made + spared == 8 * 2 * 40
+    assert spared > 0
+    for checkpoint in saved:
+        restored = Checkpoint.from_arrays(checkpoint.to_arrays())
+        told = []
+        again = wave.run(
+            (3, 1),
+            QUICK,
+            data(),
+            checkpoint=restored,
+            done=twice_as_long,
+            progress=lambda *n, told=told: told.append(n),
+        )
+        assert told[0] == (0, 8 * 2 * 10 * checkpoint.segment)
+        assert np.sum(told) == 8 * 2 * 40
+        for name, curve in found.items():
+            np.testing.assert_array_equal(again[name], curve, err_msg=name)
+
+
+def test_a_wave_ends_when_all_of_it_is_done():
+    wave = compile_wave(REACHING, Plan(2, 8, 1, segment_steps=10), QUICK, data())
+    calls, told = [], []
+    object.__setattr__(
+        wave, "advance", lambda *arguments, original=wave.advance: calls.append(1) or original(*arguments)
+    )
+    found = wave.run(
+        (3,),
+        QUICK,
+        data(),
+        done=lambda curves, steps: np.full((2, 8), steps[-1] >= 20),
+        progress=lambda *n: told.append(n),
+    )
+    assert len(calls) == 2
+    assert told == [(0, 0), (80, 0), (80, 0), (0, 160)]
+    assert (found["measured"].sum(axis=-1) == 11).all()
+    np.testing.assert_array_equal(found["ssr"][..., -1], found["ssr"][..., 10])
+
+
+def test_a_sweep_asks_what_is_done():
+    """Here and elsewhere; one wave of rates that are all done after the first of two segments."""
+    train = make_train(mlp(()), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 2, 4))
+    plan, hyper = Plan(2, 3, 1, segment_steps=2), Hyperparameters(RATES, {})
+
+    def knobs(**given):
+        return {"plan": plan, "done": lambda curves, steps: np.full(curves["ssr"].shape[:2], True), **given}
+
+    found = sweep(train, SEEDS[:2], hyper, data(), **knobs())
+    np.testing.assert_array_equal(found["measured"], np.broadcast_to([True, True, False], (3, 2, 3)))
+    np.testing.assert_array_equal(found["ssr"][..., 2], found["ssr"][..., 1])
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = sweep(train, SEEDS[:2], hyper, data(), **knobs(executor=pool))
+    for name, curve in found.items():
+        np.testing.assert_array_equal(elsewhere[name], curve, err_msg=name)
+    assert "measured" not in sweep(train, SEEDS[:2], hyper, data(), plan=plan)
 
 
 def test_no_collective_in_the_program():

@@ -15,8 +15,9 @@ from experiments.claims.page import write_page
 from experiments.claims.publish import publish as publish_claims
 from experiments.claims.record import SCHEMA, Claim, Request, effect_text, verdict_record
 from experiments.claims.registry import CLAIMS
-from experiments.commands import _reporter, prepare_jax
+from experiments.commands import prepare_jax
 from experiments.errors import UserError, nearest
+from experiments.progress import shown_on
 from experiments.store import write_json
 
 LARGEST_SEED = 400_000  # the last seed of a run has to stay below 2**32
@@ -64,7 +65,7 @@ def claims_command(
             )
             continue
         console.print(f"[bold]{claim.id}[/bold] ({number} of {len(chosen)}): {claim.statement}")
-        with _reporter(console) as progress:
+        with shown_on(console) as progress:
             measure(claim, Request(quick, seed, folder / "runs", progress, []), fresh)
     console.print(table(chosen, out))
     console.print(f"page: {write_page(out)}", markup=False, soft_wrap=True)

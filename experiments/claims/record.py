@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from matplotlib.figure import Figure
 
-from experiments.run import Reporter
+from experiments.progress import Reporter
 
 SCHEMA = 1
 # Far apart, so that no two values of --seed share a seed; all stay below 2**32.

@@ -21,7 +21,7 @@ from ce_jax.analysis import steps_to_target
 from ce_jax.sweep import CompiledWave, blocks, compile_wave, plan_waves
 from ce_jax.training import Hyperparameters, Splits
 from experiments.claims.record import Request
-from experiments.config import Config, as_dict, fingerprint
+from experiments.config import Config, fingerprint, identity
 from experiments.planning import bytes_of_step, memory_budget, memory_of_lane
 from experiments.plots import Array
 from experiments.run import precision
@@ -82,7 +82,7 @@ def trained(
       rates_per_wave: more of them train faster, but waste lanes where a single rate is trained.
     """
     config = moved(config, request)
-    path = request.folder / f"{name}-{fingerprint([as_dict(config), everywhere])}" / "curves.npz"
+    path = request.folder / f"{name}-{fingerprint([identity(config), everywhere])}" / "curves.npz"
     try:
         stored = read_arrays(path)
         if request.earlier is not None:
