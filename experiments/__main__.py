@@ -37,6 +37,7 @@ def run(
     fresh: Annotated[bool, Parameter(negative="")] = False,
     shard: str | None = None,
     distributed: str | None = None,
+    memory: float | None = None,
 ) -> int:
     """Run a config: train every loss over rates and seeds, compare them, write figures and a page.
 
@@ -50,10 +51,12 @@ def run(
         the share of this task of a Slurm array, or of this pod of an indexed Kubernetes job.
       distributed: one run on the devices of many processes, started with the same words each: auto on Slurm,
         Kubernetes, MPI and TPU pods, else HOST:PORT,PROCESSES,INDEX.
+      memory: MiB that the classifiers trained together may take on each device, when a run begins. By default a quarter
+        of what is free.
     """
     from experiments.commands import run_command
 
-    return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed)
+    return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed, memory)
 
 
 @app.command

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ce_jax.losses import LOSSES
+from ce_jax.sweep import row_block
 from ce_jax.training import optimizer_names, segments
 from experiments.config import Config, as_dict, build, load_config
 from experiments.data import DATASETS
@@ -24,7 +25,7 @@ from experiments.report import build_joined_report, build_report, read_run
 from experiments.run import precision, run_workload
 from experiments.shards import parse_shard, scheduled_shard
 from experiments.store import write_json
-from experiments.workload import load_workload
+from experiments.workload import load_workload, on_cpu
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -39,6 +40,7 @@ def run_command(
     console: Console,
     shard: str | None = None,
     distributed: str | None = None,
+    memory: float | None = None,
 ) -> int:
     """`run`: every workload of a config, then the table and where the pages are."""
     name, workloads = load_config(config, overrides)
@@ -53,14 +55,15 @@ def run_command(
     if distributed is not None:
         connect(distributed)
         console = console if leads() else Console(quiet=True)
+    budget = None if memory is None else int(memory * 2**20)
     if dry_run:
-        return _dry_run(name, workloads, console)
+        return _dry_run(name, workloads, console, budget)
     folders, waiting = [], False
     for number, one in enumerate(workloads, 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
         console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}, start {one.start}{of}")
         with shown_on(console) as reporter:
-            outcome = run_workload(name, one, out, command, reporter, fresh, shard=share)
+            outcome = run_workload(name, one, out, command, reporter, fresh, shard=share, budget=budget)
         if outcome.waiting:
             waiting = True
             console.print(f"shard {share} is done; {outcome.waiting}", markup=False, soft_wrap=True)
@@ -86,11 +89,11 @@ def _join(name: str, workloads: Sequence[Config], folders: Sequence[Path], out: 
     return build_joined_report(joined, list(folders), name)
 
 
-def _dry_run(name: str, workloads: Sequence[Config], console: Console) -> int:
+def _dry_run(name: str, workloads: Sequence[Config], console: Console, budget: int | None) -> int:
     for config in workloads:
         with precision(config):
             workload = load_workload(name, config)
-            plan = plan_for(workload)
+            plan = plan_for(workload, budget)
             sweep = config.sweep
             lanes = len(workload.arms) * sweep.learning_rates.count * len(workload.seeds)
             programs = len({arm.program for arm in workload.arms})
@@ -103,6 +106,8 @@ def _dry_run(name: str, workloads: Sequence[Config], console: Console) -> int:
         console.print(
             f"waves              {plan.seeds_per_wave} seeds x {plan.rates_per_wave} rates on {plan.devices} device(s)"
         )
+        if on_cpu() and (rows := row_block(workload.batch)):
+            console.print(f"rows               {rows} of a batch at a time")
         console.print(f"segments           {cuts} a wave, a checkpoint after each")
         console.print(f"estimated memory   {wave / 2**20:,.1f} MiB a wave")
     return 0

@@ -12,6 +12,7 @@ import jax
 
 from ce_jax.sweep import Plan, lane_bytes, plan_waves, step_bytes
 from ce_jax.training import Hyperparameters
+from experiments.errors import UserError
 from experiments.store import write_json
 from experiments.workload import Workload, on_cpu
 
@@ -26,15 +27,29 @@ LOOKS = 8
 """Segments of a run, at least, where rates may be retired; with fewer, little is left to save when they are."""
 
 
-def plan_for(workload: Workload) -> Plan:
-    """The waves and segments of a workload on the devices present."""
+def plan_for(workload: Workload, budget: int | None = None) -> Plan:
+    """The waves and segments of a workload on the devices present.
+
+    Args:
+      workload: what is trained.
+      budget: bytes that the lanes of a wave may take on each device; a quarter of what is free if None.
+
+    Raises:
+      UserError: not even two lanes fit, the fewest that a wave is ever cut to.
+    """
     sweep, train = workload.config.sweep, workload.config.train
+    lane = memory_of_lane(workload)
+    if budget is not None and budget < 2 * lane:
+        raise UserError(
+            f"--memory: expected at least {2 * lane / 2**20:.3g} MiB, what two classifiers of this config take, "
+            f"came {budget / 2**20:.3g}"
+        )
     plan = plan_waves(
         (sweep.tuning_seeds, sweep.seeds),
         sweep.learning_rates.count,
-        memory_of_lane(workload),
+        lane,
         bytes_per_step=bytes_of_step(workload),
-        budget=memory_budget(),
+        budget=memory_budget() if budget is None else budget,
         devices=len(jax.devices()),
     )
     lanes = plan.seeds_per_wave * plan.rates_per_wave / plan.devices

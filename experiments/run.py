@@ -55,13 +55,15 @@ def run_workload(
     *,
     shard: Shard | None = None,
     train: bool = True,
+    budget: int | None = None,
 ) -> Outcome:
     """Train, compare and report one workload.
 
     Args:
       name: the config's name; config: what to run; out: folder of all results; command: the command line, for the
         provenance; reporter: shows progress; fresh: compute again what is finished; shard: do this share only;
-        train: False to put together what is stored and compute nothing.
+        train: False to put together what is stored and compute nothing; budget: as in `plan_for`, for a run that has
+        no plan yet.
 
     Returns:
       The run folder, finished unless other shards have still to compute parts of it.
@@ -78,7 +80,7 @@ def run_workload(
         with open_jointly(final, fresh=fresh, shard=shard) as run:
             run.warn = reporter.say
             begin = time.perf_counter()
-            trainer = _Trainer(workload, run, reporter, shard, train)
+            trainer = _Trainer(workload, run, reporter, shard, train, budget)
             try:
                 curves = trainer.all_curves()
             except PartsMissing as missing:
@@ -97,10 +99,18 @@ def run_workload(
 class _Trainer:
     """The waves of one workload: compiled when first needed, read back where an earlier try has stored them."""
 
-    def __init__(self, workload: Workload, run: Run, reporter: Reporter, shard: Shard | None, train: bool) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        run: Run,
+        reporter: Reporter,
+        shard: Shard | None,
+        train: bool,
+        budget: int | None = None,
+    ) -> None:
         self.workload, self.run, self.reporter, self.shard, self.train = workload, run, reporter, shard, train
         with run.claim(run.folder / "plan.json", wait=True):  # all shards cut the work alike
-            self.plan = agreed(self._begin)
+            self.plan = agreed(lambda: self._begin(budget))
         self.programs: dict[tuple[str, ...], CompiledWave] = {}
         self.compile_seconds = 0.0
         retire = workload.config.sweep.retire_reached
@@ -109,8 +119,8 @@ class _Trainer:
         # results[loss][rate][metric] is an array [S, E] that fills up as seeds are trained.
         self.results: dict[str, dict[float, dict[str, np.ndarray]]] = {arm.label: {} for arm in workload.arms}
 
-    def _begin(self) -> Plan:
-        plan = kept_plan(self.run.folder, plan_for(self.workload))
+    def _begin(self, budget: int | None) -> Plan:
+        plan = kept_plan(self.run.folder, plan_for(self.workload, budget))
         if plan.devices < jax.process_count():
             raise UserError(
                 f"--distributed: waves of {plan.seeds_per_wave} seeds on {plan.devices} devices do not employ all of "

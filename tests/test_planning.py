@@ -7,7 +7,8 @@ import pytest
 from ce_jax.sweep import Plan, compile_wave
 from ce_jax.training import Hyperparameters
 from experiments.config import load_config
-from experiments.planning import kept_plan, memory_of_wave, plan_for
+from experiments.errors import UserError
+from experiments.planning import kept_plan, memory_of_lane, memory_of_wave, plan_for
 from experiments.workload import load_workload
 from tests.test_run import ROOT
 
@@ -47,3 +48,25 @@ def test_fewer_devices_compute_the_same_waves(tmp_path, monkeypatch):
     kept_plan(tmp_path, Plan(8, 4, 8))
     monkeypatch.setattr(jax, "devices", lambda: [None] * 3)
     assert kept_plan(tmp_path, Plan(6, 4, 2)) == Plan(8, 4, 2)
+
+
+@pytest.mark.parametrize("lanes", [2, 5, 40])
+def test_a_wave_keeps_to_its_byte_budget(lanes):
+    given = workload("quickstart")
+    plan = plan_for(given, lanes * memory_of_lane(given))
+    assert 1 <= plan.seeds_per_wave * plan.rates_per_wave / plan.devices <= lanes
+
+
+def test_a_budget_that_holds_nothing_is_refused():
+    given = workload("quickstart")
+    with pytest.raises(UserError, match=r"--memory: expected at least 0\.\d+ MiB, .* came 0\.001"):
+        plan_for(given, 1049)
+
+
+def test_accelerators_are_filled_and_take_whole_batches(monkeypatch):
+    given = workload("digits", "model=mlp", "mlp.hidden=256", "train.batch_size=full", "sweep.tuning_seeds=50")
+    on_cpu = plan_for(given)
+    for module in ("planning", "workload"):
+        monkeypatch.setattr(f"experiments.{module}.on_cpu", lambda: False)
+    filled = plan_for(given)
+    assert filled.seeds_per_wave * filled.rates_per_wave > 4 * on_cpu.seeds_per_wave * on_cpu.rates_per_wave
