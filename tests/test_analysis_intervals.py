@@ -192,12 +192,76 @@ def improvement_coverage(n: int, simulations: int, resamples: int, *, shift: flo
     return coverage(interval, stats.norm.cdf(shift / np.sqrt(2)), simulations, chunk=1)
 
 
+def difference_coverage(n: int, simulations: int, resamples: int, **case) -> float:
+    """A difference of RMSTs, a and b paired by their seeds."""
+
+    def interval(rng: np.random.Generator, chunk: int) -> analysis.Interval:
+        a, b = log_normal_times(rng, chunk, n, **case)
+        estimate = analysis.rmst_difference(a, b, HORIZON, resamples=resamples, rng=rng)
+        return analysis.Interval(estimate.low, estimate.high)
+
+    truth = log_normal_rmst(case["center"][0], case["spread"]) - log_normal_rmst(case["center"][1], case["spread"])
+    return coverage(interval, truth, simulations)
+
+
+def paired_mean_coverage(n: int, simulations: int, resamples: int, *, paired: bool = True) -> float:
+    """A difference of means of two losses whose seeds have a correlation of 0.9."""
+
+    def interval(rng: np.random.Generator, chunk: int) -> analysis.Interval:
+        seed, own = rng.standard_normal((chunk, n)), rng.standard_normal((2, chunk, n)) / 3
+        return analysis.bootstrap_ci(
+            lambda a, b, axis: a.mean(axis) - b.mean(axis),
+            seed + own[0] + 0.3,
+            seed + own[1],
+            paired=paired,
+            resamples=resamples,
+            rng=rng,
+        )
+
+    return coverage(interval, 0.3, simulations)
+
+
+def spearman_coverage(
+    levels: np.ndarray, rho: float, n: int, simulations: int, resamples: int, *, horizon: float = INF
+) -> float:
+    """Means `levels` in standard deviations of a run, observed on n seeds that share half of their variance."""
+
+    def interval(rng: np.random.Generator, _: int) -> analysis.Interval:
+        times = levels[:, None] + np.sqrt(0.5) * (rng.standard_normal(n) + rng.standard_normal((len(levels), n)))
+        estimate = analysis.spearman(np.arange(len(levels)), np.minimum(times, horizon), resamples=resamples, rng=rng)
+        return analysis.Interval(estimate.low - 1e-9, estimate.high + 1e-9)  # rho in 0.1s is subject to rounding
+
+    return coverage(interval, rho, simulations, chunk=1)
+
+
+FLAT = np.zeros(6)
+"""Nothing rises or falls: how often an interval leaves 0 out is the rate of false alarms."""
+SCATTERED = np.array([3.0, 5.0, 0.0, 4.0, 1.0, 6.0, 2.0])
+"""Ranks whose correlation with 0..6 is 0 exactly; six levels have none such."""
+RISING = np.array([0.0, 2.0, 4.0, 3.0, 1.0, 5.0])
+"""Ranks whose correlation with 0..5 is 0.6."""
+
+
 def test_coverage_of_a_mean_at_20_seeds():
     assert 0.93 <= mean_coverage(20, simulations=4000, resamples=499) <= 0.97
 
 
 def test_coverage_of_a_censored_rmst_ratio_at_20_seeds():
     assert 0.93 <= ratio_coverage(20, simulations=2500, resamples=499, **RATIO_CASES["half of b censored"]) <= 0.97
+
+
+def test_coverage_of_a_censored_rmst_difference_at_20_seeds():
+    assert 0.93 <= difference_coverage(20, simulations=2500, resamples=499, **RATIO_CASES["few censored"]) <= 0.97
+
+
+def test_coverage_of_a_paired_difference_of_means_at_20_seeds():
+    assert 0.93 <= paired_mean_coverage(20, simulations=2500, resamples=499) <= 0.97
+    # Unpaired resampling ignores what the seeds share, and covers far too often to be of use.
+    assert paired_mean_coverage(20, simulations=500, resamples=499, paired=False) > 0.99
+
+
+def test_spearman_finds_no_trend_where_there_is_none():
+    assert 0.93 <= spearman_coverage(FLAT, 0.0, 20, simulations=500, resamples=499) <= 0.97
 
 
 @pytest.mark.slow
@@ -211,6 +275,47 @@ def test_coverage_of_a_mean(n):
 @pytest.mark.parametrize("n", [20, 50])
 def test_coverage_of_a_censored_rmst_ratio(n, case):
     assert 0.93 <= ratio_coverage(n, simulations=4000, resamples=999, **RATIO_CASES[case]) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", RATIO_CASES)
+@pytest.mark.parametrize("n", [20, 50])
+def test_coverage_of_a_censored_rmst_difference(n, case):
+    assert 0.93 <= difference_coverage(n, simulations=4000, resamples=999, **RATIO_CASES[case]) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [10, 20, 30])
+def test_coverage_of_a_paired_difference_of_means(n):
+    assert 0.93 <= paired_mean_coverage(n, simulations=6000, resamples=999) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "least", "most"), [(4, 0.85, 0.89), (5, 0.9, 0.94), (6, 0.92, 0.95), (8, 0.93, 0.97)])
+def test_below_8_observations_a_mean_is_covered_as_rarely_as_documented(n, least, most):
+    assert least <= mean_coverage(n, simulations=6000, resamples=999) <= most
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("horizon", [INF, 0.0])  # 0 censors half of the runs
+@pytest.mark.parametrize("n", [8, 20])
+def test_false_alarms_of_spearman(n, horizon):
+    assert 0.93 <= spearman_coverage(FLAT, 0.0, n, simulations=1500, resamples=499, horizon=horizon) <= 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [0.05, 0.1, 0.2])
+def test_spearman_covers_a_correlation_of_0_of_unequal_means(step):
+    assert spearman_coverage(step * SCATTERED, 0.0, 20, simulations=500, resamples=499) >= 0.93
+
+
+@pytest.mark.slow
+def test_spearman_of_unclear_ranks_is_drawn_towards_0_as_documented():
+    # Neighbours 0.05, 0.1 and 0.2 standard deviations apart; the standard error of a mean is 0.22.
+    measured = [spearman_coverage(step * RISING, 0.6, 20, simulations=600, resamples=499) for step in (0.05, 0.1, 0.2)]
+    assert 0.84 <= measured[0] <= 0.91
+    assert 0.90 <= measured[1] <= 0.95
+    assert measured[2] >= 0.96
 
 
 @pytest.mark.slow

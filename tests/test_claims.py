@@ -4,11 +4,13 @@ import io
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from ce_jax import Hyperparameters
 from experiments.__main__ import main
 from experiments.claims import (
     CLAIMS,
@@ -27,6 +29,7 @@ from experiments.claims.record import Claim, Findings, Measurement, Request, eff
 from experiments.claims.workloads import Trained, moved, trained
 from experiments.config import AnalysisOptions, Config, RateGrid, SweepOptions, TrainOptions
 from experiments.progress import silent
+from experiments.workload import load_workload
 
 IDS = {
     "escape-time", "nielsen-erratum", "textbook-network", "gentle-vs-saturated", "rate-unit", "tail-law",
@@ -260,6 +263,28 @@ def test_training_tunes_on_other_seeds_and_stores_its_curves(tmp_path, monkeypat
     monkeypatch.setattr("experiments.claims.workloads.load_workload", None)  # nothing may be trained again
     again = trained("x", config, request(tmp_path, seed=2))
     np.testing.assert_array_equal(again.fresh["ssr/ssr"], first.fresh["ssr/ssr"])
+
+
+def test_every_arm_is_trained_on_its_own_loss_at_its_own_rate_and_seed(tmp_path):
+    config = Config(
+        "iris", "linear", ("cross_entropy", "ssr"), train=TrainOptions(20, batch_size=16, evaluations=4),
+        sweep=SweepOptions(RateGrid(0.01, 1, 3), widen=0, seeds=2, tuning_seeds=2),
+    )  # fmt: skip
+    run = trained("x", config, request(tmp_path), everywhere=True)
+    workload = load_workload("x", run.config)
+    for arm in workload.arms:
+        loss, train = arm.label, jax.jit(workload.train(arm))
+        np.testing.assert_allclose(run.fresh[f"{loss}/train_loss"], run.fresh[f"{loss}/{loss}"], rtol=1e-5)
+        for seed in range(4):  # two that tune, then two fresh ones
+            splits = jax.tree.map(lambda leaf, seed=seed: leaf[seed], workload.splits)
+            key = jax.random.key(int(workload.seeds[seed]), impl="threefry2x32")
+            for place, rate in enumerate(run.rates):
+                alone = train(key, Hyperparameters(np.float32(rate), {}), splits)
+                part = run.tuning if seed < 2 else run.everywhere
+                found = part[f"{loss}/cross_entropy"][place, seed % 2]
+                np.testing.assert_allclose(found, alone["cross_entropy"], rtol=1e-4)
+                if seed >= 2 and place == run.chosen[loss]:
+                    np.testing.assert_array_equal(run.fresh[f"{loss}/cross_entropy"][seed - 2], found)
 
 
 def measure_something(request):

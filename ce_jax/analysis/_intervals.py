@@ -54,6 +54,11 @@ def bootstrap_ci(
     covered 88 % (report a proportion with an exact binomial interval instead), a ratio whose seeds are correlated to
     0.95 and differ only where one loss is censored, 90 %.
 
+    Two more things that it takes on trust. There must be enough observations: no resampled mean leaves the range of the
+    sample, so at the best the interval is that range, and a mean of normal data is covered 87 % of the time at n = 4,
+    92 % at 5, 93 % at 6, 94 % from 8. And they must be independent: 20 workloads on 5 data sets, a third of whose
+    spread lies between data sets, are covered 84 %; then resample the data sets.
+
     Args:
         statistic: called as `statistic(*samples, axis=-1)`; reduces the last axis of samples shaped [..., n], the
             samples being resampled [..., resamples, n].

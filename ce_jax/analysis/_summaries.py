@@ -83,6 +83,11 @@ def spearman(
 
     rho = Pearson correlation of the ranks, ties at their mean rank: 1 where y always rises with x, -1 where it falls.
 
+    For replicates of a fixed design the interval answers whether there is a trend: with six levels of equal means, 8 or
+    20 replicates, it leaves 0 out in 3 to 4 % of all samples. How strong the trend is it tells only where the order of
+    the means is clear. Noise in the ranks draws rho towards 0: where a true 0.6 rests on steps of a quarter of a
+    standard error, the interval holds it 87 % of the time.
+
     Args:
         x: [n] observations or the n levels of a parameter.
         y: [n] observed together with x: the pairs (x_i, y_i) are resampled. Or [n, S], S replicates (seeds) of a fixed
