@@ -208,16 +208,35 @@ class TestRules:
     )
     def test_default_gap(self, inside, lead, verdict):
         found = {}
-        for loss in default_gap.OTHERS:
-            found[f"cross_entropy-{loss}/inside_noise"] = Measurement(inside)
-            found[f"cross_entropy-{loss}/profile_area"] = near(lead)
-            found[f"cross_entropy-{loss}/rate_band"] = near(lead)
+        for pair in (f"{one}/cross_entropy-{loss}" for one in default_gap.GRIDS for loss in default_gap.OTHERS):
+            found[f"{pair}/inside_noise"] = Measurement(inside)
+            found[f"{pair}/profile_area"] = near(lead)
+            found[f"{pair}/rate_band"] = near(lead)
         assert default_gap.decide(found) == verdict
 
     def test_profile_lead_changes_sign_with_the_losses(self):
-        a, b = np.array([1.0, 2.0, np.inf]), np.array([3.0, 10.0, np.inf])
-        assert default_gap.profile_lead(a, b, axis=-1) == pytest.approx(-default_gap.profile_lead(b, a, axis=-1))
-        assert default_gap.profile_lead(a, b, axis=-1) > 0
+        a, b, never = np.array([1.0, 2.0, np.inf]), np.array([3.0, 10.0, np.inf]), np.full(3, np.inf)
+        lead, behind = (default_gap.profile_lead(*times, never, axis=-1, loss="ssr") for times in ((a, b), (b, a)))
+        assert lead == pytest.approx(-behind)
+        # a is best on two of three problems; b comes within a ratio of 3 on one of them.
+        assert lead == pytest.approx(2 / 3 - 21 / 61 / 3)
+
+    def test_leads_of_two_models_are_averaged(self):
+        wide, narrow = [np.array([2.0, 2.0]), np.array([1.0, 1.0])], [np.array([1.0, 2.0]), np.array([1.0, 0.0])]
+        assert default_gap.band_lead(*wide, *narrow, axis=-1) == pytest.approx(0.5)
+
+    def test_half_way_rates_lie_between_grid_points(self):
+        rates = np.geomspace(0.01, 100, 5)
+        ce, ssr = np.array([0.2, 0.5, 0.9, 1.0, 0.3]), np.array([0.2, 0.2, 0.3, 0.8, 0.9])
+        # Half the way from 0.5 of two classes to 0.9 is 0.7.
+        logs = rate_unit.log_half_way_rates(ce[:, None], ssr[:, None], rates, 2)
+        np.testing.assert_allclose(np.exp(logs).ravel(), [0.1 * 10**0.5, 10**0.8])
+
+    def test_a_remedy_closes_a_share_of_the_gap(self):
+        from experiments.claims.gentle_vs_saturated import closed
+
+        reference, stalled = np.array([0.9, 1.0]), np.array([0.5, 0.4])
+        assert closed(reference, stalled, np.array([0.7, 0.9]), axis=-1) == pytest.approx(0.7)
 
     @pytest.mark.parametrize(("share", "verdict"), [(0.9, "confirmed"), (0.1, "refuted"), (0.5, "undecided")])
     def test_landscape(self, share, verdict):

@@ -18,6 +18,7 @@ from experiments.claims.registry import CLAIMS
 from experiments.commands import prepare_jax
 from experiments.errors import UserError, nearest
 from experiments.progress import shown_on
+from experiments.provenance import provenance
 from experiments.store import write_json
 
 LARGEST_SEED = 400_000  # the last seed of a run has to stay below 2**32
@@ -66,7 +67,7 @@ def claims_command(
             continue
         console.print(f"[bold]{claim.id}[/bold] ({number} of {len(chosen)}): {claim.statement}")
         with shown_on(console) as progress:
-            measure(claim, Request(quick, seed, folder / "runs", progress, []), fresh)
+            measure(claim, Request(quick, seed, folder / "runs", progress, [], []), fresh)
     console.print(table(chosen, out))
     console.print(f"page: {write_page(out)}", markup=False, soft_wrap=True)
     return 0
@@ -103,6 +104,7 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
     minutes = (time.perf_counter() - begin + sum(request.earlier or ())) / 60
     words = ["python", "-m", "experiments", "claims", claim.id, "--fresh"]
     words += ["--quick"] * request.quick + ["--seed", str(request.seed)] * bool(request.seed)
+    made = provenance(words, 0.0, 0.0)
     card = {
         "definition": claim.definition,
         "seed": request.seed,
@@ -110,8 +112,10 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
         "choices": claim.choices,
         "effect": claim.effect,
         "ran": findings.ran,
+        "edges": list(request.edges or ()),
         "caption": findings.caption,
         "command": shlex.join(words),
+        "provenance": {name: made[name] for name in ("versions", "devices", "platform", "git", "utc")},
     }
     verdict = verdict_record(claim, findings, request.quick, minutes)
     write_json(folder / "card.json", card)

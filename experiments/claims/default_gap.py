@@ -1,7 +1,7 @@
-"""What is left of cross-entropy's lead at ordinary starts once every loss is tuned: accuracy, speed, width of the "
-"band."""
+"""What is left of cross-entropy's lead at ordinary starts once every loss is tuned: accuracy, speed, width of band."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -85,34 +85,58 @@ def describe(key: str, run: Trained) -> dict[str, Measurement]:
     return found
 
 
-def workloads(found: Measurements) -> list[str]:
-    """Keys of the workloads measured."""
-    ending = "/cross_entropy/rmst"
-    return [key.removesuffix(ending) for key in found if key.endswith(ending)]
+def workloads(found: Measurements, optimizer: str) -> list[str]:
+    """Keys of the workloads measured under an optimizer, data sets outermost."""
+    ending = f"/{optimizer}/cross_entropy/rmst"
+    return [key.removesuffix("/cross_entropy/rmst") for key in found if key.endswith(ending)]
 
 
-def across(found: Measurements) -> dict[str, Measurement]:
-    """Over all workloads: the share inside seed noise, the lead in the performance profile and in width."""
-    joined = {}
-    times = {loss: np.array([found[f"{key}/{loss}/rmst"].value for key in workloads(found)]) for loss in LOSSES}
-    bands = {loss: np.array([found[f"{key}/{loss}/rate_band"].value for key in workloads(found)]) for loss in LOSSES}
+def across(found: Measurements, optimizer: str) -> dict[str, Measurement]:
+    """Over the workloads of an optimizer: shares inside seed noise, leads in the performance profile and in width."""
+    joined, keys = {}, workloads(found, optimizer)
+
+    def table(what: str) -> dict[str, list[Array]]:
+        """{loss: [data sets] of every model}."""
+        values = {loss: np.array([found[f"{key}/{loss}/{what}"].value for key in keys]) for loss in LOSSES}
+        return {loss: list(value.reshape(-1, len(MODELS)).T) for loss, value in values.items()}
+
+    times, bands = table("rmst"), table("rate_band")
     for loss in OTHERS:
-        inside = []
-        for key in workloads(found):
-            chance = found[f"{key}/cross_entropy-{loss}/probability_of_improvement"]
-            gap = found[f"{key}/cross_entropy-{loss}/test_accuracy"]
-            inside.append(chance.low <= 0.5 <= chance.high or abs(gap.value) <= WITHIN)
-        joined[f"cross_entropy-{loss}/inside_noise"] = Measurement(float(np.mean(inside)), unit="fraction of workloads")
-        joined[f"cross_entropy-{loss}/profile_area"] = bootstrapped(profile_lead, [times["cross_entropy"], times[loss]])
-        joined[f"cross_entropy-{loss}/rate_band"] = mean_difference(bands["cross_entropy"], bands[loss], "decades")
+        pair = f"cross_entropy-{loss}"
+        chances = [found[f"{key}/{pair}/probability_of_improvement"] for key in keys]
+        undecided = np.array([one.low <= 0.5 <= one.high for one in chances])
+        close = np.array([abs(found[f"{key}/{pair}/test_accuracy"].value) <= WITHIN for key in keys])
+        for name, inside in {
+            "inside_noise": undecided | close,
+            "even_chance": undecided,
+            "within_1_point": close,
+        }.items():
+            joined[f"{optimizer}/{pair}/{name}"] = Measurement(float(inside.mean()), unit="fraction of workloads")
+        lead = partial(profile_lead, loss=loss)
+        joined[f"{optimizer}/{pair}/profile_area"] = bootstrapped(lead, [one for name in LOSSES for one in times[name]])
+        width = bootstrapped(band_lead, [*bands["cross_entropy"], *bands[loss]], "decades")
+        joined[f"{optimizer}/{pair}/rate_band"] = width
     return joined
 
 
-def profile_lead(a: Array, b: Array, axis: int) -> Array:
-    """Mean height of a's performance profile over b's for ratios 1 to 4, times [..., problems]."""
-    best = TAUS * np.minimum(a, b)[..., None]
-    solved = [np.mean(np.isfinite(one)[..., None] & (one[..., None] <= best), axis=(-2, -1)) for one in (a, b)]
-    return solved[0] - solved[1]
+def profile_lead(*times: Array, axis: int, loss: str) -> Array:
+    """Mean height of cross-entropy's performance profile over another loss's for ratios 1 to 4.
+
+    Times are [..., data sets], for every model of the first loss, then of the second, and so on.
+    """
+    table = np.stack(times).reshape(len(LOSSES), -1, *times[0].shape)
+    best = TAUS * table.min(axis=0)[..., None]
+    solved = {
+        name: np.mean(np.isfinite(one)[..., None] & (one[..., None] <= best), axis=(0, -2, -1))
+        for name, one in zip(LOSSES, table, strict=True)
+    }
+    return solved["cross_entropy"] - solved[loss]
+
+
+def band_lead(*bands: Array, axis: int) -> Array:
+    """Mean difference of widths [..., data sets], for every model of the first loss, then of the second."""
+    first, second = np.stack(bands).reshape(2, -1, *bands[0].shape)
+    return (first - second).mean(axis=(0, -1))
 
 
 def measure(request: Request) -> Findings:
@@ -123,24 +147,26 @@ def measure(request: Request) -> Findings:
         name = f"{dataset}-{model}-{optimizer}"
         run = trained(name, setting(dataset, model, optimizer, request), request, everywhere=True, rates_per_wave=6)
         found |= describe(name.replace("-", "/"), run)
-    found |= across(found)
+    for optimizer in GRIDS:
+        found |= across(found, optimizer)
     seeds = request.pick(30, 8)
     return Findings(
         found,
         figure(found),
         "Left: share of the workloads on which a loss reaches the target within a ratio of the fastest loss's mean "
         "steps. Right: best mean test accuracy to expect from trying so many of the rates at random, mean over "
-        "workloads.",
+        "workloads. One row for each optimizer.",
         seeds,
-        f"{len(workloads(found))} workloads ({len(datasets)} data sets, linear and 32 ReLU units, SGD and Adam), He "
-        f"start, 11 half-decade rates each, {request.pick(6, 4)} tuning and {seeds} fresh seeds.",
+        f"{len(datasets) * len(MODELS) * len(GRIDS)} workloads ({len(datasets)} data sets, linear and 32 ReLU units, "
+        f"SGD and Adam), He start, 11 half-decade rates each, {request.pick(6, 4)} tuning and {seeds} fresh seeds.",
     )
 
 
 def decide(found: Measurements) -> Verdict:
     """Accuracy inside noise on most workloads, and a lead in speed and in width, against both forms of SSR."""
-    inside = [found[f"cross_entropy-{loss}/inside_noise"].value for loss in OTHERS]
-    leads = [found[f"cross_entropy-{loss}/{what}"] for loss in OTHERS for what in ("profile_area", "rate_band")]
+    pairs = [f"{optimizer}/cross_entropy-{loss}" for optimizer in GRIDS for loss in OTHERS]
+    inside = [found[f"{pair}/inside_noise"].value for pair in pairs]
+    leads = [found[f"{pair}/{what}"] for pair in pairs for what in ("profile_area", "rate_band")]
     return verdict_of(
         min(inside) >= MOST and all(one.low > 0 for one in leads),
         min(inside) < FEW or any(one.high < 0 for one in leads),
@@ -148,18 +174,20 @@ def decide(found: Measurements) -> Verdict:
 
 
 def figure(found: Measurements) -> Figure:
-    """Performance profile, and expected best against the tuning budget."""
-    drawing, (left, right) = panels(2)
-    looks, keys = plots.styles(LOSSES), workloads(found)
-    profile = performance_profile([[found[f"{key}/{loss}/rmst"].value for key in keys] for loss in LOSSES], TAUS)
-    for row, (loss, look) in enumerate(looks.items()):
-        left.plot(TAUS, profile[row], **look._asdict(), markevery=15, label=plots.display_name(loss))
-        best = [np.mean([found[f"{key}/{loss}/expected_best/budget={b}"].value for key in keys]) for b in BUDGETS]
-        right.plot(BUDGETS, best, **look._asdict(), label=plots.display_name(loss))
-    left.set(xlabel="ratio to the fastest loss", ylabel="share of workloads solved", ylim=(0, 1.03))
-    right.set(xlabel="rates tried", ylabel="expected best test accuracy")
-    for axes in (left, right):
-        legend(axes, loc="lower right")
+    """Performance profile, and expected best against the tuning budget, a row for each optimizer."""
+    drawing, grid = panels(2 * len(GRIDS), height=3.4)
+    looks = plots.styles(LOSSES)
+    for optimizer, left, right in zip(GRIDS, grid[::2], grid[1::2], strict=True):
+        keys, name = workloads(found, optimizer), {"sgd": "SGD", "adam": "Adam"}[optimizer]
+        profile = performance_profile([[found[f"{key}/{loss}/rmst"].value for key in keys] for loss in LOSSES], TAUS)
+        for row, (loss, look) in enumerate(looks.items()):
+            left.plot(TAUS, profile[row], **look._asdict(), markevery=15, label=plots.display_name(loss))
+            best = [np.mean([found[f"{key}/{loss}/expected_best/budget={b}"].value for key in keys]) for b in BUDGETS]
+            right.plot(BUDGETS, best, **look._asdict(), label=plots.display_name(loss))
+        left.set(xlabel="ratio to the fastest loss", ylabel="share of workloads solved", ylim=(0, 1.03), title=name)
+        right.set(xlabel="rates tried", ylabel="expected best test accuracy", title=name)
+        for axes in (left, right):
+            legend(axes, loc="lower right")
     return drawing
 
 
@@ -170,20 +198,22 @@ CLAIM = Claim(
     source="Hui & Belkin 2021; M. Nielsen, Neural Networks and Deep Learning, chapter 3",
     protocol="Iris, wine, breast cancer, digits, MNIST-5k; linear model and network; SGD and Adam; cross-entropy, SSR "
     "on probabilities, SSR on logits; 30 seeds.",
-    rule="Against both forms of SSR. Confirmed if on at least 80 % of the workloads the accuracy difference is inside "
-    "seed noise (the interval of the probability of improvement holds 0.5, or the means differ by at most 1 point), "
-    "and cross-entropy leads in the area under the performance profile (ratios 1 to 4) and in the width of the band of "
-    "rates within 1 point of the best, each with its interval over workloads above 0. Refuted if fewer than half are "
-    "inside noise or one of the leads has its interval below 0. Otherwise undecided.",
+    rule="Against both forms of SSR, under SGD and under Adam by itself. Confirmed if each time the accuracy "
+    "difference is inside seed noise on at least 80 % of the workloads (the interval of the probability of improvement "
+    "holds 0.5, or the means differ by at most 1 point), and cross-entropy leads in the area under the performance "
+    "profile (ratios 1 to 4) and in the width of the band of rates within 1 point of the best, each with its interval "
+    "above 0. Refuted if once fewer than half are inside noise or one of the leads has its interval below 0. Otherwise "
+    "undecided.",
     choices=(
         "Targets of validation accuracy: iris and digits 0.90, wine and breast cancer 0.95, MNIST-5k 0.85; horizon 300 "
         "to 600 steps. Accuracy is judged at the rate tuned for final accuracy, speed at the rate tuned for speed.",
         "The quick run leaves out digits and MNIST-5k.",
         "A workload's time is its mean of min(T, H); with fewer than half of the seeds there it counts as not solved.",
-        "The two leads are averaged over workloads, SGD and Adam each within its own workload; intervals resample "
-        "workloads.",
+        "SGD and Adam are never pooled. Intervals of the two leads resample the data sets, which keep their two models "
+        "together; with five data sets they hold the truth some 92 % of the time instead of 95.",
+        "A band that touches an end of the grid may be wider than it was measured.",
     ),
-    effect="cross_entropy-ssr/profile_area",
+    effect="sgd/cross_entropy-ssr/profile_area",
     measure=measure,
     decide=decide,
 )

@@ -30,10 +30,7 @@ def count(rate: float) -> dict[str, dict[str, NDArray[np.int64]]]:
     only_wrong, everything = np.array([[0.0, 1.0]]), np.ones((1, CLASSES))
     with jax.enable_x64(True):
         return {
-            "": {
-                loss: np.asarray(count_steps(loss, unit, only_wrong * {"ssr": 0.25}.get(loss, 1.0), rate))
-                for loss in LOSSES
-            },
+            "": {loss: np.asarray(count_steps(loss, unit, only_wrong * SCALE[loss], rate)) for loss in LOSSES},
             "3-class/": {loss: np.asarray(count_steps(loss, tied, everything, rate)) for loss in LOSSES},
         }
 

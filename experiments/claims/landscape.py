@@ -16,7 +16,7 @@ from experiments import plots
 from experiments.builtin import bundled
 from experiments.claims.drawing import legend, panels
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import mean, mean_difference
+from experiments.claims.statistics import bootstrapped, mean, mean_difference
 from experiments.plots import Array
 
 PAIR = ("cross_entropy", "ssr")
@@ -100,12 +100,15 @@ def surfaces(request: Request) -> tuple[dict[str, Array], dict[str, Measurement]
             wins / draws, (float(exact.low), float(exact.high)), "fraction of draws"
         )
     excess, unit = flat["ssr"] - flat["cross_entropy"], flat["ssr"] - flat["ssr*K/2"]
-    found["surface/due_to_constant"] = Measurement(
-        float(unit.mean() / excess.mean()) if excess.mean() else np.nan, unit="share of SSR's extra flat area"
-    )
+    found["surface/due_to_constant"] = bootstrapped(share, [unit, excess], "share of SSR's extra flat area")
     steep = {loss: norms[loss].mean(axis=(1, 2)) for loss in norms}
     found["surface/gradient_ratio"] = mean(steep["ssr"] / steep["cross_entropy"], "ssr / cross_entropy")
     return flat, found
+
+
+def share(part: Array, whole: Array, axis: int) -> Array:
+    """A mean as a share of another."""
+    return part.mean(axis) / whole.mean(axis)
 
 
 def walks(request: Request) -> dict[str, Measurement]:
@@ -137,12 +140,14 @@ def measure(request: Request) -> Findings:
     flat, found = surfaces(request)
     found |= walks(request)
     draws = request.pick(200, 60)
+    constant, left = found["surface/due_to_constant"].value, found["surface/cross_entropy<ssr*K/2/draws"].value
     return Findings(
         found,
         figure(flat, found),
         "Left: each draw's flat area under both losses, raw and with SSR in units that undo the constant 2/K; points "
         "above the diagonal are flatter under SSR. Right: share of flat directions of the Hessian along gradient "
-        "walks.",
+        f"walks. The constant alone makes {constant:.0%} of SSR's extra flat area; without it cross-entropy has less "
+        f"of it in {left:.0%} of the draws. Problems with two classes have no such constant.",
         draws,
         f"{draws} random networks ({FEATURES}-{HIDDEN} tanh-{CLASSES}) on {EXAMPLES} random examples, two weights "
         f"varied over {SPAN[0]:g}..{SPAN[-1]:g}; {request.pick(12, 4)} gradient walks of {WALK_STEPS} steps per "

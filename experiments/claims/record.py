@@ -52,6 +52,8 @@ class Request(NamedTuple):
     reporter: Reporter
     earlier: list[float] | None = None
     """Collects the seconds that curves read back from an earlier try once took."""
+    edges: list[str] | None = None
+    """Collects what was trained with its best rate on an edge of the widened grid."""
 
     @property
     def first_seed(self) -> int:

@@ -100,7 +100,7 @@ def trained(
 
     chosen = {loss: int(place) for loss, place in part("chosen/").items()}
     names = json.loads(str(stored["losses"]))
-    return Trained(
+    found = Trained(
         config,
         stored["steps"],
         stored["rates"],
@@ -109,6 +109,9 @@ def trained(
         part("fresh/"),
         part("everywhere/"),
     )
+    if request.edges is not None and config.sweep.widen:
+        request.edges.extend(f"{name}: {loss} at {found.rates[chosen[loss]]:.3g}" for loss in found.edges)
+    return found
 
 
 def moved(config: Config, request: Request) -> Config:
