@@ -72,14 +72,16 @@ def check_form(section):
     lines = section.split("\n")
     assert lines[0] == "## The answer"
     assert len(lines) <= 25
-    assert max(map(len, lines)) <= 120
+    assert all(len(line) <= (350 if line.startswith("|") else 120) for line in lines)
+    assert all(line.count(" | ") == 3 for line in lines if line.startswith("| "))
     for name in CLAIMS:
         assert f"]({GALLERY}/{name})" in section, f"no number is linked to {name}"
     assert not re.search(r"\d", LINK.sub("", section)), "a number that is linked to nothing"
     for target in {target for _, target in LINK.findall(section)}:
         assert target == GALLERY or target.removeprefix(f"{GALLERY}/") in CLAIMS
-    for found in re.finditer("SSR", section.replace("\n  ", " ")):
-        assert section.replace("\n  ", " ")[found.end() :].startswith((" on probabilities", " on logits"))
+    joined = section.replace("\n", " ")
+    for found in re.finditer("SSR", joined):
+        assert joined[found.end() :].startswith((" on probabilities", " on logits"))
 
 
 def made_up(outcome="confirmed", **changed):
@@ -95,9 +97,9 @@ def made_up(outcome="confirmed", **changed):
 
 
 def sentence(section, name):
-    """What stands before the link to a claim, from the link before it on."""
-    joined = section.replace("\n  ", " ")
-    return re.split(r"\]\([^)]*\)\.? ?", joined[: joined.index(f"/{name})") + len(name) + 2])[-2]
+    """The row of a claim, without the heading of its part."""
+    (row,) = (line for line in section.split("\n") if f"/{name})" in line)
+    return row.split(" | ", 1)[1]
 
 
 class TestWords:
@@ -112,15 +114,22 @@ class TestWords:
         assert len(set(said.values())) == 3
         for outcome, words in said.items():
             check_form(sections[outcome])
-            flags = {flag: f"*{flag.capitalize()}:*" in words for flag in OUTCOMES[1:]}
-            assert flags == {flag: flag == outcome for flag in OUTCOMES[1:]}
+            assert [flag for flag in OUTCOMES if f"| *{flag}* |" in words] == [outcome]
             assert "37" in words
             for other in CLAIMS.keys() - {name}:
                 assert sentence(sections[outcome], other) == sentence(sections["confirmed"], other)
 
+    def test_the_sum_of_it_stands_or_falls_with_its_claim(self):
+        said = {outcome: answer(made_up(**{"gentle-vs-saturated": outcome})) for outcome in OUTCOMES}
+        assert ["faster out of a bad start" in section.replace("\n", " ") for section in said.values()] == [
+            True,
+            False,
+            False,
+        ]
+
     def test_counts_and_minutes_are_those_of_the_verdicts(self):
         verdicts = made_up(**{"landscape": "refuted", "calibration": "undecided", "tail-law": "undecided"})
-        assert "[9 confirmed, 1 refuted, 2 undecided in 54 minutes]" in answer(verdicts)
+        assert "[9 confirmed, 1 refuted, 2 undecided in 54 minutes, " in answer(verdicts)
 
     def test_every_number_is_the_claims_own(self):
         assert "83" not in answer(made_up())
@@ -133,7 +142,7 @@ class TestWords:
     def test_a_number_that_json_cannot_hold_is_shown_as_unknown(self):
         verdicts = made_up()
         verdicts["tail-law"]["measurements"]["ssr/slope"] = {"value": None, "ci": None, "unit": ""}
-        assert "?" in sentence(answer(verdicts), "tail-law")
+        assert "powers 0.37 and ? of" in sentence(answer(verdicts), "tail-law")
 
 
 @pytest.fixture
