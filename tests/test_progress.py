@@ -83,7 +83,7 @@ class Counting:
 def test_what_is_made_and_what_is_spared_come_to_what_is_planned(tmp_path, monkeypatch):
     """In one go; stopped and continued; by shards, each of which leaves the other's waves; with rates retired."""
     (tmp_path / "small.toml").write_text(CONFIG)
-    monkeypatch.setattr(run_module, "plan_for", lambda workload: Plan(2, 4, 1, segment_steps=10))
+    monkeypatch.setattr(run_module, "plan_for", lambda workload, budget: Plan(2, 4, 1, segment_steps=10))
     monkeypatch.setattr(run_module, "build_report", lambda folder: folder)
 
     def go(out, reporter, *overrides, **knobs):

@@ -43,7 +43,7 @@ def config(tmp_path_factory):
 def cut_alike():
     """The same waves, cut alike, whether rates may be retired or not; pages are left out, which take longest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "plan_for", lambda workload: Plan(2, 4, 1, segment_steps=10))
+        patch.setattr(run_module, "plan_for", lambda workload, budget: Plan(2, 4, 1, segment_steps=10))
         patch.setattr(run_module, "build_report", lambda folder: folder)
         yield
 
