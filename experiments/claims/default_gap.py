@@ -186,8 +186,8 @@ def figure(found: Measurements) -> Figure:
             right.plot(BUDGETS, best, **look._asdict(), label=plots.display_name(loss))
         left.set(xlabel="ratio to the fastest loss", ylabel="share of workloads solved", ylim=(0, 1.03), title=name)
         right.set(xlabel="rates tried", ylabel="expected best test accuracy", title=name)
-        for axes in (left, right):
-            legend(axes, loc="lower right")
+        legend(left, loc="center right")
+        legend(right, loc="lower right")
     return drawing
 
 
