@@ -32,7 +32,7 @@ def setting(dataset: str, family: str, start: str, request: Request) -> Config:
         start=start,
         data=DataOptions(scale=scale),  # type: ignore[arg-type]
         train=TrainOptions(steps, batch_size=batch, evaluations=30),
-        sweep=SweepOptions(RateGrid(1e-2, 1e3, 21), seeds=request.pick(20, 8), tuning_seeds=request.pick(20, 8)),
+        sweep=SweepOptions(RateGrid(1e-2, 1e3, 21), seeds=request.pick(20, 8), tuning_seeds=request.pick(20, 6)),
         analysis=AnalysisOptions((target,), tune_by="time_to_target"),
     )
 
@@ -66,7 +66,7 @@ def measure(request: Request) -> Findings:
         "cross-entropy, 1 is SSR on probabilities (power score) or 1 − p of the true class (lq).",
         seeds,
         f"Softmax regression on digits and wine, SGD, {len(LEVELS)} members of each family, every member at its own "
-        f"best of 21 quarter-decade rates, {request.pick(20, 8)} tuning and {seeds} fresh seeds.",
+        f"best of 21 quarter-decade rates, {request.pick(20, 6)} tuning and {seeds} fresh seeds.",
     )
 
 

@@ -19,7 +19,7 @@ REPAIRS = ("ssr_on_logits(scale=1, target=15)", "ssr_on_logits(scale=15, target=
 LOSSES = ("cross_entropy", PLAIN, *REPAIRS, "ssr")
 EXAMPLES = 7680
 HALF = 0.5
-STEPS, QUICK_STEPS, LOOKS = 4500, 1500, 3
+STEPS, QUICK_STEPS, LOOKS = 4500, 900, 3
 
 
 def steps_of(request: Request) -> int:
