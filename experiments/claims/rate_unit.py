@@ -187,8 +187,8 @@ CLAIM = Claim(
         "up to it, which rewards speed and has no plateau of ties; between grid points by the parabola through the "
         "best three.",
         "Short is 30 steps, long is 600 (quick: 100, and K in 2, 8, 32), in batches of 32; examples, dimensions and "
-        "separation (4) are the same for every K. With the full batch no best rate exists in a trial: accuracy looks at "
-        "directions alone, and large rates tie.",
+        "separation (4) are the same for every K. With the full batch no best rate exists in a trial: accuracy looks "
+        "at directions alone, and large rates tie.",
         "The best rate is itself the quantity measured, so there are no separate tuning seeds; seeds are resampled in "
         "pairs, the best rates found anew in each resample. All seeds of a K share one mixture.",
         "Beside the best rates, and outside of the rule, stand the rates at which both losses get half the way from "
