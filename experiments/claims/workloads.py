@@ -22,14 +22,12 @@ from ce_jax.sweep import CompiledWave, blocks, compile_wave, plan_waves
 from ce_jax.training import Hyperparameters, Splits
 from experiments.claims.record import Request
 from experiments.config import Config, fingerprint, identity
-from experiments.planning import bytes_of_step, memory_budget, memory_of_lane
+from experiments.planning import WIDEN_BY, bytes_of_step, memory_budget, memory_of_lane, rates_beyond
 from experiments.plots import Array
 from experiments.run import precision
 from experiments.store import read_arrays, write_arrays
 from experiments.summary import choose_rate
 from experiments.workload import Arm, Workload, load_workload
-
-WIDEN_BY = 4
 
 
 class Trained(NamedTuple):
@@ -159,7 +157,6 @@ class _Trainer:
         options, arms = self.workload.config.sweep, self.workload.arms
         grid = options.learning_rates
         rates = [float(rate) for rate in np.geomspace(grid.low, grid.high, grid.count)]
-        factor = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
         tuning = range(options.tuning_seeds)
         fresh = range(options.tuning_seeds, len(self.workload.seeds))
         found = self._over(arms, rates, tuning)
@@ -170,10 +167,9 @@ class _Trainer:
             edges = {choice.edge for choice in choices.values()} - {0}
             if not edges or widening == options.widen:
                 break
-            low = [rates[0] / factor**i for i in range(WIDEN_BY, 0, -1)] if -1 in edges else []
-            high = [rates[-1] * factor**i for i in range(1, WIDEN_BY + 1)] if 1 in edges else []
-            found |= self._over(arms, low + high, tuning)
-            rates = low + rates + high
+            added = rates_beyond(rates, edges, WIDEN_BY)
+            found |= self._over(arms, added, tuning)
+            rates = sorted(rates + added)
         stored = {f"tuning/{key}": value for key, value in curves.items() if key != "steps"}
         stored |= {f"chosen/{label}": np.array(choice.rate) for label, choice in choices.items()}
         if everywhere:
