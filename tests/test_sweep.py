@@ -58,7 +58,7 @@ def test_rates_seeds_and_loss_parameters_never_recompile(monkeypatch):
     train = make_train(mlp((4,)), LOSSES["ssr_on_logits"], num_classes=3, evaluate_at=(0, 2))
     hyper = Hyperparameters(RATES, {"target": np.array([1.0, 5.0, 15.0], np.float32)})
     found = sweep(train, range(7), hyper, data(), plan=Plan(2, 2, 1))
-    assert len(compiled) == 1
+    assert len(compiled) == 2  # what begins runs and what advances them
     assert len(np.unique(found["train_loss"][:, 0, 0])) == 3  # the parameter has reached the loss
 
 
@@ -203,8 +203,8 @@ def test_no_collective_in_the_program():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax.stages.Lowered, "compile", keeping)
         compile_wave(TRAIN, plan, Hyperparameters(RATES, {}), data())
-    (text,) = texts
-    assert "while" in text
+    assert any("while" in text for text in texts)
+    text = "".join(texts)
     for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
         assert collective not in text
 
