@@ -1,5 +1,7 @@
 """A training run: against a plain NumPy loop, across routes, pairing, divergence, evaluation steps."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,6 +101,17 @@ def test_row_blocks_change_nothing(row_block, batch_size, gradient):
     whole, cut = curves(**knobs), curves(**knobs, row_block=row_block)
     for metric in METRICS:
         np.testing.assert_allclose(cut[metric], whole[metric], rtol=2e-5, atol=1e-6, err_msg=metric)
+
+
+@pytest.mark.parametrize(("setting", "expected"), [(None, {"HIGHEST"}), ("tensorfloat32", {"HIGH"})])
+def test_products_are_exact_unless_jax_is_told_otherwise(setting, expected):
+    """Accelerators round the factors of a float32 product by default: a run there would be another run."""
+    train = make_train(mlp((4,)), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 2))
+    with jax.default_matmul_precision(setting):
+        program = jax.jit(train).lower(jax.random.key(0), Hyperparameters(0.1, {}), data()).as_text()
+    products = [line for line in program.splitlines() if "dot_general" in line]
+    assert products
+    assert {one for line in products for one in re.findall(r"precision = \[(\w+), \1\]", line)} == expected
 
 
 def test_every_listed_optimizer_trains():
