@@ -14,12 +14,12 @@ from ce_jax._checkpoint import Checkpoint
 from ce_jax._curves import Curves, Done, survivors
 from ce_jax._placement import devices, fetch, place
 from ce_jax._waves import Plan
-from ce_jax.training import Hyperparameters, Splits, Training, segments
+from ce_jax.training import Hyperparameters, Splits, State, Training, advance, segments
 
 
 @dataclass(frozen=True, eq=False)
 class CompiledWave:
-    """Two compiled programs for waves of a fixed shape, made by `compile_wave`.
+    """The compiled programs for waves of a fixed shape, made by `compile_wave`.
 
     What begins a run knows nothing of its loss, and what advances it nothing of its start: workloads that differ in one
     of them find the other program in JAX's compilation cache.
@@ -27,8 +27,9 @@ class CompiledWave:
 
     begin: Callable[..., Any]
     """(seeds, hyper, data) -> state."""
-    advance: Callable[..., Any]
-    """(seeds, state, hyper, data, intervals) -> state, {metric: [seeds, rates, n]}."""
+    advance: Callable[[int], Callable[..., Any]]
+    """For so many hyperparameters, compiled when first asked for, (seeds, state, hyper, data, intervals) -> state,
+    {metric: [seeds, rates, n]}."""
     structure: Any
     """The state's tree, whose leaves a checkpoint holds."""
     intervals: np.ndarray
@@ -36,8 +37,6 @@ class CompiledWave:
     mesh: Mesh
     memory: Any
     """What the compiler reports (`temp_size_in_bytes` and others); None where the backend does not say."""
-    narrower: Callable[[int], Callable[..., Any]]
-    """`advance` for waves of fewer hyperparameters, compiled when first asked for."""
 
     def run(
         self,
@@ -86,9 +85,8 @@ class CompiledWave:
         behind = int(self.intervals[start.segment, 0, 0])
         tell(0, num_rates * num_seeds * behind)
         for segment in range(start.segment, last + 1):
-            advance = self.advance if len(columns) == lanes[1] else self.narrower(len(columns))
             own = jax.tree.map(lambda leaf, columns=columns: place(self.mesh, leaf[columns], False), hyper)
-            state, found = advance(placed, state, own, data, self.intervals[segment])
+            state, found = self.advance(len(columns))(placed, state, own, data, self.intervals[segment])
             curves.add(segment, columns, fetch(found))
             begun, behind = behind, int(self.intervals[segment, -1, 1])
             trained = int(np.sum(columns < num_rates)) * num_seeds
@@ -125,8 +123,9 @@ def compile_wave(train: Training, plan: Plan, hyper: Hyperparameters, data: Spli
     """
     per_seed = np.ndim(data.train.labels) == 2
     mesh = Mesh(np.asarray(devices(plan.devices)), ("seeds",))
-    options = _compiler_options(mesh)
+    options = compiler_options(mesh.devices.flat[0].platform)
     intervals = segments(train.evaluate_at, plan.segment_steps)
+    begin, go_on = _programs(train, mesh, per_seed)
 
     def shaped(leaf: Any, *leading: int, drop: int = 0) -> jax.ShapeDtypeStruct:
         dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
@@ -138,47 +137,74 @@ def compile_wave(train: Training, plan: Plan, hyper: Hyperparameters, data: Spli
     seeds = jax.ShapeDtypeStruct((plan.seeds_per_wave,), jnp.uint32)
     leading = (plan.seeds_per_wave,) if per_seed else ()
     data = jax.tree.map(lambda leaf: shaped(leaf, *leading, drop=len(leading)), data)
-    own = "seeds" if per_seed else ""
-    begin = _over_lanes(train.begin, mesh, "rates", own).lower(seeds, rates_of(plan.rates_per_wave), data)
-    state = jax.tree.map(shaped, begin.out_info)
-    over_lanes = _over_lanes(train.advance, mesh, "seeds rates", "rates", own, "")
+    first = begin.lower(seeds, rates_of(plan.rates_per_wave), data)
+    state = jax.tree.map(shaped, first.out_info)
 
     @functools.cache
-    def advance(rates: int) -> Any:
-        narrowed = jax.tree.map(lambda leaf: shaped(leaf, plan.seeds_per_wave, rates, drop=2), state)
-        lowered = over_lanes.lower(seeds, narrowed, rates_of(rates), data, shaped(intervals[0]))
+    def advance_rates(count: int) -> Any:
+        narrowed = jax.tree.map(lambda leaf: shaped(leaf, plan.seeds_per_wave, count, drop=2), state)
+        lowered = go_on.lower(seeds, narrowed, rates_of(count), data, shaped(intervals[0]))
         return lowered.compile(compiler_options=options)
 
-    whole = advance(plan.rates_per_wave)
-    structure, memory = jax.tree.structure(state), whole.memory_analysis()
     return CompiledWave(
-        begin.compile(compiler_options=options), whole, structure, intervals, plan, mesh, memory, advance
+        first.compile(compiler_options=options),
+        advance_rates,
+        jax.tree.structure(state),
+        intervals,
+        plan,
+        mesh,
+        advance_rates(plan.rates_per_wave).memory_analysis(),
     )
 
 
-def _over_lanes(function: Callable[..., Any], mesh: Mesh, *axes: str) -> Any:
-    """`function(key, *arguments)` for all seeds and rates; `axes` names those that an argument has, in this order."""
-    over_seeds, over_rates = ([0 if axis in one else None for one in axes] for axis in ("seeds", "rates"))
+def _programs(train: Training, mesh: Mesh, per_seed: bool) -> tuple[Any, Any]:
+    """Jitted (seeds, hyper, data) -> state and (seeds, state, hyper, data, intervals) -> state, {metric: [s, l, n]}."""
+    own = "seeds" if per_seed else ""
+    begin_lanes = _over_lanes(train.begin, "seeds", "rates", own)
+    step_lanes = _over_lanes(train.step, "seeds", "", "seeds rates", "rates", own)
+    evaluate_lanes = _over_lanes(train.evaluate, "seeds rates", "rates", own)
 
-    def one_seed(seed: jax.Array, *arguments: Any) -> Any:
-        # Named, because lanes of an "rbg" key would share their draws under vmap.
-        key = jax.random.key(seed, impl="threefry2x32")
-        return jax.vmap(functools.partial(function, key), over_rates)(*arguments)
+    def begin(seeds: Any, hyper: Hyperparameters, data: Splits) -> State:
+        return begin_lanes(_keys(seeds), hyper, data)
 
-    specs = [PartitionSpec("seeds") if "seeds" in one else PartitionSpec() for one in ("seeds", *axes)]
-    lanes = jax.vmap(one_seed, (0, *over_seeds))
-    return jax.jit(
-        jax.shard_map(lanes, mesh=mesh, in_specs=tuple(specs), out_specs=PartitionSpec("seeds"), check_vma=False)
-    )
+    def go_on(seeds: Any, state: State, hyper: Hyperparameters, data: Splits, intervals: Any) -> tuple[State, Any]:
+        keys = _keys(seeds)
+        # Lanes are batched within the loop: to batch the loop itself takes as long as tracing it, again for each axis.
+        state, found = advance(
+            lambda index, state: step_lanes(keys, index, state, hyper, data),
+            lambda state: evaluate_lanes(state, hyper, data),
+            state,
+            intervals,
+        )
+        return state, {name: jnp.moveaxis(curve, 0, -1) for name, curve in found.items()}
+
+    def over_devices(function: Callable[..., Any], *specs: PartitionSpec) -> Any:
+        return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False))
+
+    spread, shared = PartitionSpec("seeds"), PartitionSpec()
+    of_data = spread if per_seed else shared
+    return over_devices(begin, spread, shared, of_data), over_devices(go_on, spread, spread, shared, of_data, shared)
 
 
-def _compiler_options(mesh: Mesh) -> dict[str, Any] | None:
-    """What XLA's defaults for CPUs miss, by `bench sweep` with either setting in turns.
+def _keys(seeds: Any) -> jax.Array:
+    # Named, because lanes of an "rbg" key would share their draws under vmap.
+    return jax.vmap(functools.partial(jax.random.key, impl="threefry2x32"))(seeds)
 
-    Half of the time of compiling goes into LLVM's higher levels, which make these programs no faster; vectors as wide
-    as the CPU has them, where the default stops at 256 bits, train up to 15 % faster.
+
+def _over_lanes(function: Callable[..., Any], *axes: str) -> Callable[..., Any]:
+    """`function` of all seeds and rates; `axes` names those that an argument has, in this order."""
+    over_seeds, over_rates = (tuple(0 if axis in one else None for one in axes) for axis in ("seeds", "rates"))
+    return jax.vmap(jax.vmap(function, over_rates), over_seeds)
+
+
+def compiler_options(platform: str) -> dict[str, Any] | None:
+    """What XLA's defaults miss in programs that train small classifiers, for `jax.jit`.
+
+    On a CPU half of the time of compiling goes into LLVM's higher levels, which make these programs no faster, and
+    vectors as wide as the CPU has them, where the default stops at 256 bits, train up to 15 % faster (`bench sweep`
+    with either setting in turns).
     """
-    if mesh.devices.flat[0].platform != "cpu" or jax.config.read("jax_disable_most_optimizations"):
+    if platform != "cpu" or jax.config.read("jax_disable_most_optimizations"):
         return None
     return {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
 

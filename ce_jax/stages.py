@@ -1,16 +1,15 @@
 """Training in stages: what a run ends with, and runs that change loss or rate at a step.
 
-A `Training` is made of `begin` and `advance`; here they are put together in other ways, still as pure functions of
-(key, hyperparameters, data), so that a sweep takes a run in stages like any other.
+A `Training` is made of `begin`, `step` and `evaluate`; here they are put together in other ways, still as pure
+functions, so that a sweep takes a run in stages like any other.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from jax import Array
 
 from ce_jax.models import Layer, Params
-from ce_jax.training import Hyperparameters, Splits, State, Training, segments
+from ce_jax.training import Hyperparameters, Splits, State, Training
 
 __all__ = ["switched", "trained_parameters"]
 
@@ -28,8 +27,7 @@ def trained_parameters(train: Training) -> Callable[[Array, Hyperparameters, Spl
     """
 
     def parameters(key: Array, hyper: Hyperparameters, data: Splits) -> Params:
-        (whole,) = segments(train.evaluate_at)
-        state, _ = train.advance(key, train.begin(key, hyper, data), hyper, data, whole)
+        state, _ = train.whole(key, hyper, data)
         # The engine keeps weights as [out, in].
         return tuple(Layer(layer.weight.T, layer.bias) for layer in state.params)
 
@@ -53,11 +51,13 @@ def switched(first: Training, second: Training, *, rate_factor: float = 1.0) -> 
         return hyper._replace(learning_rate=rate_factor * hyper.learning_rate)
 
     def begin(key: Array, hyper: Hyperparameters, data: Splits) -> State:
-        (whole,) = segments(first.evaluate_at)
-        ended, _ = first.advance(key, first.begin(key, hyper, data), hyper, data, whole)
+        ended, _ = first.whole(key, hyper, data)
         return second.begin(key, later(hyper), data)._replace(params=ended.params, alive=ended.alive)
 
-    def advance(key: Array, state: State, hyper: Hyperparameters, data: Splits, intervals: Any) -> tuple[State, Any]:
-        return second.advance(key, state, later(hyper), data, intervals)
+    def step(key: Array, index: Array, state: State, hyper: Hyperparameters, data: Splits) -> State:
+        return second.step(key, index, state, later(hyper), data)
 
-    return Training(begin, advance, second.evaluate_at)
+    def evaluate(state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
+        return second.evaluate(state, later(hyper), data)
+
+    return Training(begin, step, evaluate, second.evaluate_at)

@@ -33,6 +33,7 @@ __all__ = [
     "Splits",
     "State",
     "Training",
+    "advance",
     "evaluation_steps",
     "make_optimizer",
     "make_train",
@@ -92,14 +93,15 @@ class State(NamedTuple):
 class Training:
     """A training run, whole or piece by piece, as pure functions.
 
-    `begin(key, hyper, data)` gives the state before the first step. `advance(key, state, hyper, data, intervals)` with
-    intervals [n, 3] trains over the steps first..last-1 of every interval (first, last, evaluate), and gives the state
-    after them and {metric: [n]}, NaN where `evaluate` is not 1. Called, it is a whole run:
-    `training(key, hyper, data) -> {metric: [E]}`. One from `make_train` can be pickled: it is then made again.
+    `begin(key, hyper, data)` gives the state before the first step, `step(key, index, state, hyper, data)` the state
+    after step `index`, counted from 0, and `evaluate(state, hyper, data)` the state, marked if it has diverged, and
+    {metric: value}. Called, it is a whole run: `training(key, hyper, data) -> {metric: [E]}`. One from `make_train` can
+    be pickled: it is then made again.
     """
 
     begin: Callable[[Array, Hyperparameters, Splits], State]
-    advance: Callable[[Array, State, Hyperparameters, Splits, Any], tuple[State, dict[str, Array]]]
+    step: Callable[[Array, Array, State, Hyperparameters, Splits], State]
+    evaluate: Callable[[State, Hyperparameters, Splits], tuple[State, dict[str, Array]]]
     evaluate_at: tuple[int, ...]
     make_again: Callable[[], "Training"] | None = None
     """The call that made it."""
@@ -112,12 +114,47 @@ class Training:
 
     def __call__(self, key: Array, hyper: Hyperparameters, data: Splits) -> dict[str, Array]:
         """All evaluations of a run from its first step to its last."""
-        (whole,) = segments(self.evaluate_at)
-        return self.advance(key, self.begin(key, hyper, data), hyper, data, whole)[1]
+        return self.whole(key, hyper, data)[1]
+
+    def whole(self, key: Array, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
+        """The state after the last step, and {metric: [E]}."""
+        (intervals,) = segments(self.evaluate_at)
+        return advance(
+            lambda index, state: self.step(key, index, state, hyper, data),
+            lambda state: self.evaluate(state, hyper, data),
+            self.begin(key, hyper, data),
+            intervals,
+        )
+
+
+def advance(
+    step: Callable[[Array, State], State],
+    evaluate: Callable[[State], tuple[State, dict[str, Array]]],
+    state: State,
+    intervals: Any,
+) -> tuple[State, dict[str, Array]]:
+    """Train over the steps first..last-1 of every interval of [n, 3] (first, last, evaluate).
+
+    The state and what is measured may be those of one run or of many side by side: the loop stands outside of them.
+
+    Returns:
+      The state after them and {metric: [n, ...]}, NaN where `evaluate` is not 1.
+    """
+
+    def skip(state: State) -> tuple[State, dict[str, Array]]:
+        dtype = jax.tree.leaves(state.params)[0].dtype
+        return state, {name: jnp.full(jnp.shape(state.alive), jnp.nan, dtype) for name in METRICS}
+
+    def interval(state: State, bounds: Array) -> tuple[State, dict[str, Array]]:
+        first, last, wanted = bounds
+        state = jax.lax.fori_loop(first, last, step, state)
+        return jax.lax.cond(wanted == 1, evaluate, skip, state)
+
+    return jax.lax.scan(interval, state, jnp.asarray(intervals))
 
 
 def segments(evaluate_at: Sequence[int], steps: int | None = None) -> np.ndarray:
-    """Cut a run into segments of at most `steps` steps: intervals [segments, n, 3] for `Training.advance`.
+    """Cut a run into segments of at most `steps` steps: intervals [segments, n, 3] for `advance`.
 
     All have the same n, so that one program serves them all; what is missing is filled with empty intervals.
 
@@ -251,44 +288,32 @@ def make_train(
         transform = make_optimizer(optimizer, hyper.learning_rate, optimizer_options)
         return State(params, transform.init(params), jnp.array(True))
 
-    @_exact_products
-    def advance(key: Array, state: State, hyper: Hyperparameters, data: Splits, intervals: Any) -> tuple[State, Any]:
-        data = jax.tree.map(jnp.asarray, data)
-        inputs, labels = data.train
-        size = inputs.shape[0]
-        if batch_size is not None and batch_size > size:
+    def batch_of(key: Array, index: Array, train: Part) -> tuple[Array, Array]:
+        inputs, labels = jax.tree.map(jnp.asarray, train)
+        if batch_size is None:
+            return inputs, labels
+        size = len(labels)
+        if batch_size > size:
             raise ValueError(f"batch_size: expected at most the {size} training examples; got {batch_size}")
-        order_key = jax.random.split(key)[1]
+        epoch, position = jnp.divmod(index, size // batch_size)
+        positions = position * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+        chosen = shuffled(jax.random.fold_in(jax.random.split(key)[1], epoch), positions, size)
+        return inputs[chosen], labels[chosen]
+
+    @_exact_products
+    def step(key: Array, index: Array, state: State, hyper: Hyperparameters, data: Splits) -> State:
         transform = make_optimizer(optimizer, hyper.learning_rate, optimizer_options)
+        gradients = gradient_of(state.params, *batch_of(key, index, data.train), hyper.loss_options)
+        updates, optimizer_state = transform.update(gradients, state.optimizer_state, state.params)
+        return State(optax.apply_updates(state.params, updates), optimizer_state, state.alive)
 
-        def batch_of(index: Array) -> tuple[Array, Array]:
-            if batch_size is None:
-                return inputs, labels
-            epoch, position = jnp.divmod(index, size // batch_size)
-            positions = position * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
-            chosen = shuffled(jax.random.fold_in(order_key, epoch), positions, size)
-            return inputs[chosen], labels[chosen]
-
-        def step(index: Array, state: State) -> State:
-            gradients = gradient_of(state.params, *batch_of(index), hyper.loss_options)
-            updates, optimizer_state = transform.update(gradients, state.optimizer_state, state.params)
-            return State(optax.apply_updates(state.params, updates), optimizer_state, state.alive)
-
-        def evaluate(state: State) -> tuple[State, dict[str, Array]]:
-            value, gradients, logits = value_and_gradient(state.params, inputs, labels, hyper.loss_options)
-            metrics = _metrics(model, _transposed(state.params), data, value, gradients, logits)
-            alive = state.alive & jnp.isfinite(value) & jnp.isfinite(metrics["gradient_norm"])
-            return state._replace(alive=alive), {name: jnp.where(alive, m, jnp.nan) for name, m in metrics.items()}
-
-        def skip(state: State) -> tuple[State, dict[str, Array]]:
-            return state, {name: jnp.full((), jnp.nan, inputs.dtype) for name in METRICS}
-
-        def interval(state: State, bounds: Array) -> tuple[State, dict[str, Array]]:
-            first, last, wanted = bounds
-            state = jax.lax.fori_loop(first, last, step, state)
-            return jax.lax.cond(wanted == 1, evaluate, skip, state)
-
-        return jax.lax.scan(interval, state, jnp.asarray(intervals))
+    @_exact_products
+    def evaluate(state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
+        data = jax.tree.map(jnp.asarray, data)
+        value, gradients, logits = value_and_gradient(state.params, *data.train, hyper.loss_options)
+        metrics = _metrics(model, _transposed(state.params), data, value, gradients, logits)
+        alive = state.alive & jnp.isfinite(value) & jnp.isfinite(metrics["gradient_norm"])
+        return state._replace(alive=alive), {name: jnp.where(alive, m, jnp.nan) for name, m in metrics.items()}
 
     make_again = functools.partial(
         make_train,
@@ -302,7 +327,7 @@ def make_train(
         row_block=row_block,
         gradient=gradient,
     )
-    return Training(begin, advance, tuple(int(step) for step in steps), make_again)
+    return Training(begin, step, evaluate, tuple(int(at) for at in steps), make_again)
 
 
 def _exact_products(function: Callable[..., Any]) -> Callable[..., Any]:

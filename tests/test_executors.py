@@ -114,7 +114,7 @@ def test_what_cannot_be_made_again_says_so():
     own = Loss("own", LOSSES["ssr"].value, None, None)
     assert pickle.loads(pickle.dumps(own)) == own
     with pytest.raises(TypeError, match="only those from make_train"):
-        pickle.dumps(Training(TRAIN.begin, TRAIN.advance, TRAIN.evaluate_at))
+        pickle.dumps(Training(TRAIN.begin, TRAIN.step, TRAIN.evaluate, TRAIN.evaluate_at))
 
 
 @pytest.mark.slow

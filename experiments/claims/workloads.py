@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from ce_jax.analysis import steps_to_target
-from ce_jax.sweep import CompiledWave, blocks, compile_wave, plan_waves
+from ce_jax.sweep import CompiledWave, blocks, compile_wave, compiler_options, plan_waves
 from ce_jax.training import Hyperparameters, Splits
 from experiments.claims.record import Request
 from experiments.config import Config, fingerprint, identity
@@ -227,4 +227,5 @@ def over_seeds(function: Callable[..., Any], seeds: Array, rate: float, splits: 
         return function(jax.random.key(seed, impl="threefry2x32"), hyper, data)
 
     spread = jax.shard_map(jax.vmap(one_seed), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
-    return jax.device_get(jax.jit(spread)(np.asarray(seeds, np.uint32), splits))
+    program = jax.jit(spread, compiler_options=compiler_options(jax.default_backend()))
+    return jax.device_get(program(np.asarray(seeds, np.uint32), splits))
