@@ -9,6 +9,7 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
+from jax.experimental.compilation_cache import compilation_cache
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -26,3 +27,24 @@ def quick_compilation():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory):
+    """A compilation cache for a module alone: few programs, each compiled once, and the user's is untouched."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        compilation_cache.reset_cache()
+        yield
+        jax.config.update("jax_compilation_cache_dir", None)
+        compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """The small experiment as a file."""
+    from tests.small_run import CONFIG  # here, because it imports what has to be checked from the first import on
+
+    path = tmp_path_factory.mktemp("config") / "small.toml"
+    path.write_text(CONFIG)
+    return path

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -18,18 +17,9 @@ from experiments.config import load_config
 from experiments.errors import UserError
 from experiments.store import open_run, read_arrays
 from experiments.workload import load_workload
-from tests.test_run import CONFIG, own_cache, run, the_folder  # noqa: F401  a fixture is used by its presence
+from tests.small_run import ROOT, run, the_folder
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def config(tmp_path):
-    path = tmp_path / "small.toml"
-    path.write_text(CONFIG)
-    return path
+pytestmark = pytest.mark.usefixtures("quick_compilation", "own_cache")
 
 
 def start(config, out, cache, devices, *words, **variables):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.store import read_arrays
-from tests.test_run import CONFIG, ROOT, the_folder
+from tests.small_run import CONFIG, ROOT, the_folder
 
 pytestmark = pytest.mark.slow
 

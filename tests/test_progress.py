@@ -12,9 +12,9 @@ from experiments import progress
 from experiments.config import load_config
 from experiments.run import run_workload
 from experiments.shards import Shard
-from tests.test_run import CONFIG, own_cache  # noqa: F401  a fixture is used by its presence
+from tests.small_run import CONFIG
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "own_cache")
 
 
 @pytest.fixture

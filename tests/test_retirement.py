@@ -13,11 +13,11 @@ from experiments.findings import caveats
 from experiments.planning import plan_for
 from experiments.store import read_arrays
 from experiments.summary import choose_rate, long_reached, retired, run_table, summarise
+from tests.small_run import run, the_folder
 from tests.test_planning import workload
-from tests.test_run import CONFIG, own_cache, run, the_folder  # noqa: F401  a fixture is used by its presence
 from tests.test_summary import curves
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "own_cache")
 
 RETIRE = "sweep.retire_reached=true"
 # The highest rates reach 0.7 in some ten steps, the lowest not in 80; no two tie, or final accuracies would decide.
@@ -30,13 +30,6 @@ WORDS = (
     "analysis.sustained=2",
 )
 STEPS = np.array([0, 10, 20, 40])
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    path = tmp_path_factory.mktemp("config") / "small.toml"
-    path.write_text(CONFIG)
-    return path
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -55,7 +48,7 @@ def results(out):
 
 
 @pytest.fixture(scope="module")
-def with_and_without(tmp_path_factory, config, quick_compilation, own_cache, cut_alike):  # noqa: F811
+def with_and_without(tmp_path_factory, config, quick_compilation, own_cache, cut_alike):
     """Two finished runs that differ in that key alone."""
     out = tmp_path_factory.mktemp("out")
     assert run(config, out / "with", *WORDS, RETIRE) == 0

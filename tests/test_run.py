@@ -6,56 +6,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
-import jax
 import numpy as np
 import polars as pl
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 import experiments.run as run_module
 from experiments import planning
 from experiments.__main__ import main
 from experiments.store import read_arrays
+from tests.small_run import CONFIG, ROOT, run, the_folder
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-ROOT = Path(__file__).parent.parent
-CONFIG = """# a small test
-dataset = "iris"
-model = "linear"
-loss = ["cross_entropy", "ssr"]
-[train]
-steps = 30
-evaluations = 8
-[sweep]
-learning_rates = {low = 0.01, high = 10, count = 4}
-widen = 1
-seeds = 4
-tuning_seeds = 2
-[analysis]
-targets = [0.7, 0.9]
-resamples = 199
-"""
-
-
-@pytest.fixture
-def config(tmp_path):
-    path = tmp_path / "small.toml"
-    path.write_text(CONFIG)
-    return path
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory):
-    """A compilation cache for these tests alone: few programs, each compiled once, and the user's is untouched."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        compilation_cache.reset_cache()
-        yield
-        jax.config.update("jax_compilation_cache_dir", None)
-        compilation_cache.reset_cache()
+pytestmark = pytest.mark.usefixtures("quick_compilation", "own_cache")
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +27,6 @@ def finished(tmp_path_factory, own_cache, quick_compilation):
     (out / "small.toml").write_text(CONFIG)
     assert run(out / "small.toml", out / "out") == 0
     return the_folder(out / "out")
-
-
-def run(config, out, *words):
-    return main(["run", str(config), "--out", str(out), *words])
-
-
-def the_folder(out):
-    (folder,) = [path for path in out.iterdir() if not path.name.startswith(".")]
-    return folder
 
 
 def test_a_run_folder_is_complete(finished):

@@ -15,19 +15,12 @@ from experiments.progress import silent
 from experiments.run import run_workload
 from experiments.shards import Shard, parse_shard, scheduled_shard
 from experiments.store import open_run, read_arrays
-from tests.test_run import CONFIG, own_cache, run, the_folder  # noqa: F401  a fixture is used by its presence
+from tests.small_run import run, the_folder
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "own_cache")
 
 # One best rate lies on an edge, so that there is a second phase of tuning; reporting has four waves.
 WORDS = ("loss=ssr", "sweep.seeds=16", "train.steps=12")
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    path = tmp_path_factory.mktemp("config") / "small.toml"
-    path.write_text(CONFIG)
-    return path
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,7 +39,7 @@ def compiled_once():
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, config, quick_compilation, own_cache, compiled_once):  # noqa: F811
+def whole(tmp_path_factory, config, quick_compilation, own_cache, compiled_once):
     """The folder of an undisturbed run."""
     out = tmp_path_factory.mktemp("whole")
     assert run(config, out, *WORDS) == 0
