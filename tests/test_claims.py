@@ -26,6 +26,7 @@ from experiments.claims import (
     textbook_network,
 )
 from experiments.claims.record import Claim, Findings, Measurement, Request, effect_text, verdict_of
+from experiments.claims.statistics import share_closed
 from experiments.claims.workloads import Trained, moved, trained
 from experiments.config import AnalysisOptions, Config, RateGrid, SweepOptions, TrainOptions
 from experiments.progress import silent
@@ -233,10 +234,9 @@ class TestRules:
         np.testing.assert_allclose(np.exp(logs).ravel(), [0.1 * 10**0.5, 10**0.8])
 
     def test_a_remedy_closes_a_share_of_the_gap(self):
-        from experiments.claims.gentle_vs_saturated import closed
-
         reference, stalled = np.array([0.9, 1.0]), np.array([0.5, 0.4])
-        assert closed(reference, stalled, np.array([0.7, 0.9]), axis=-1) == pytest.approx(0.7)
+        assert share_closed(reference, stalled, np.array([0.7, 0.9])).value == pytest.approx(0.7)
+        assert share_closed(stalled, reference, np.array([0.7, 0.9])).value == 0  # no gap
 
     @pytest.mark.parametrize(("share", "verdict"), [(0.9, "confirmed"), (0.1, "refuted"), (0.5, "undecided")])
     def test_landscape(self, share, verdict):

@@ -5,6 +5,7 @@ import pytest
 
 from ce_jax import analysis
 from experiments.claims import default_gap, many_classes, rate_unit
+from experiments.claims.statistics import share_closed
 
 CHUNK = 10
 RATES = np.geomspace(1e-2, 1e4, 25)
@@ -47,7 +48,7 @@ def gap_slope_coverage(n, simulations):
         other = [
             one - 0.02 * np.log(k) + noise(rng, n, 0.01) for one, k in zip(reference, many_classes.CLASSES, strict=True)
         ]
-        return many_classes.slope_of_gap(reference, other)
+        return many_classes.slope_of_gap(many_classes.CLASSES, reference, other)
 
     return coverage(interval, 0.02, simulations)
 
@@ -57,7 +58,7 @@ def closed_coverage(n, simulations, gap):
 
     def interval(rng):
         seed = noise(rng, n, 0.02)
-        return many_classes.closed(
+        return share_closed(
             *(0.8 - loss + seed + noise(rng, n, 0.02) for loss in (0.0, gap, 0.3 * gap)),
         )
 

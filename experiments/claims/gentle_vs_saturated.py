@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from experiments import plots
 from experiments.claims.drawing import legend, panels, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import bootstrapped, mean, mean_difference
+from experiments.claims.statistics import mean, mean_difference, share_closed
 from experiments.claims.workloads import Trained, trained
 from experiments.config import AnalysisOptions, Config, MlpOptions, RateGrid, SweepOptions, TrainOptions
 from experiments.data import DataOptions
@@ -55,7 +55,7 @@ def measure(request: Request) -> Findings:
             accuracies |= {f"{loss}{suffix}": run.final(loss, "test_accuracy") for loss in run.losses}
         for arm in REMEDIES if start == "saturated" else ():
             stall = [accuracies[name] for name in ("cross_entropy", "ssr", arm)]
-            found[f"{model}/{start}/{arm}/share_of_gap_closed"] = bootstrapped(closed, stall, "share of the gap")
+            found[f"{model}/{start}/{arm}/share_of_gap_closed"] = share_closed(*stall)
     seeds = request.pick(20, 8)
     return Findings(
         found,
@@ -88,11 +88,6 @@ def describe(key: str, suffix: str, run: Trained) -> dict[str, Measurement]:
                 reference, accuracy, "fraction"
             )
     return found
-
-
-def closed(reference: Array, stalled: Array, remedy: Array, axis: int) -> Array:
-    """The share of the gap between cross-entropy and SSR that a remedy closes."""
-    return (remedy - stalled).mean(axis) / (reference - stalled).mean(axis)
 
 
 def decide(found: Measurements) -> Verdict:

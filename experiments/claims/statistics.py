@@ -27,6 +27,16 @@ def mean_difference(a: Array, b: Array, unit: str = "") -> Measurement:
     return bootstrapped(lambda a, b, axis: (a - b).mean(axis), [a, b], unit)
 
 
+def share_closed(reference: Array, stalled: Array, remedy: Array) -> Measurement:
+    """The share of the gap between a reference and what falls behind it that a remedy closes; 0 where there is none."""
+
+    def statistic(a: Array, b: Array, c: Array, axis: int) -> Array:
+        gap = (a - b).mean(axis)
+        return np.where(gap > 0, (c - b).mean(axis) / np.where(gap > 0, gap, 1.0), 0.0)
+
+    return bootstrapped(statistic, [reference, stalled, remedy], "share of the gap")
+
+
 def bootstrapped(statistic: Callable[..., Any], samples: Sequence[Array], unit: str = "") -> Measurement:
     """A statistic `f(*samples, axis)` of samples [..., S] paired by seed, with its interval."""
     low, high = bootstrap_ci(statistic, *samples, resamples=RESAMPLES, rng=0)
