@@ -10,6 +10,7 @@ _MOST_RATES = 16
 # of larger networks: with twice the bytes or all 1,797 rows of digits at once, lanes train up to twice as slowly.
 _CACHE = 4 * 2**20
 _ROWS = 256
+_CALL = 0.05  # what storing a wave and calling for the next costs, in waves of the largest size
 
 
 class Plan(NamedTuple):
@@ -41,7 +42,7 @@ def plan_waves(
     """Choose the wave's shape: up to 16 rates wide, as many seeds as the cache and the byte budget hold.
 
     Wide waves share each seed's batches and its first layer's product among more lanes. Among the numbers of seeds that
-    fit, the largest of those that train the fewest padding lanes is taken.
+    fit, the one is taken that wastes least on padding lanes and on calls.
 
     Args:
       seed_counts: sizes of the groups of seeds that are trained one after another (tuning seeds, fresh seeds).
@@ -62,13 +63,12 @@ def plan_waves(
     # and one of 4 that is mostly padding.
     rates = math.ceil(num_rates / math.ceil(num_rates / min(_MOST_RATES, max(1, lanes // 2))))
     devices = min(devices, max(seed_counts))
-    fitting = max(1, lanes // rates) * devices
-    sizes = range(devices, max(devices, min(fitting, max(seed_counts))) + 1, devices)
+    largest = max(devices, min(max(1, lanes // rates) * devices, max(seed_counts)))
 
-    def trained(size: int) -> int:
-        return sum(math.ceil(count / size) * size for count in seed_counts)
+    def cost(size: int) -> float:
+        return sum(math.ceil(count / size) * (size + _CALL * largest) for count in seed_counts)
 
-    return Plan(min(reversed(sizes), key=trained), rates, devices)
+    return Plan(min(range(devices, largest + 1, devices), key=cost), rates, devices)
 
 
 def lane_bytes(sizes: Sequence[int], examples: int, itemsize: int = 4) -> int:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
@@ -16,9 +17,16 @@ from experiments.errors import UserError
 from experiments.store import write_json
 from experiments.workload import Workload, on_cpu
 
-# Seconds that one lane's step takes on a core of an ordinary CPU: products and elementwise work; fitted to bench sweep.
-FLOPS_PER_SECOND = 2e11
-LOGITS_PER_SECOND = 2e8
+
+class Speed(NamedTuple):
+    """How fast a device trains small classifiers: operations in products and logits, both a second."""
+
+    products: float
+    logits: float
+
+
+# A core of an ordinary CPU, fitted to `bench sweep`; an accelerator full of lanes, fitted to digits on one NVIDIA H100.
+CPU, ACCELERATOR = Speed(2e11, 2e8), Speed(2e13, 5e10)
 SEGMENT_SECONDS = 10.0
 """What a kill costs at most, roughly; storing a checkpoint takes milliseconds."""
 WIDEN_BY = 4
@@ -101,9 +109,9 @@ def memory_of_wave(workload: Workload, plan: Plan) -> int:
 
 def seconds_per_step(workload: Workload) -> float:
     """Estimated seconds of one lane's step: a layer is one product forward and two backward."""
-    sizes = sizes_of(workload)
+    sizes, speed = sizes_of(workload), CPU if on_cpu() else ACCELERATOR
     products = 6 * sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
-    return workload.batch * (products / FLOPS_PER_SECOND + sizes[-1] / LOGITS_PER_SECOND)
+    return workload.batch * (products / speed.products + sizes[-1] / speed.logits)
 
 
 def sizes_of(workload: Workload) -> tuple[int, ...]:

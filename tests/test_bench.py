@@ -41,6 +41,7 @@ def test_bench_json_is_as_declared(tiny, tmp_path, monkeypatch, capsys):
 def test_scaling_measures_every_number_of_lanes_and_the_segments(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(scaling, "LANES", (32, 128))
     monkeypatch.setattr(scaling, "STEPS", 3)
+    monkeypatch.setattr(scaling, "SEGMENT", 3)
     assert main(["bench", "scaling", "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "scaling.json").read_text())
     assert [point["lanes"] for point in found["points"]] == [32, 128, 128]  # 32 are too few for eight devices

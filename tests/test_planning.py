@@ -64,9 +64,12 @@ def test_a_budget_that_holds_nothing_is_refused():
 
 
 def test_accelerators_are_filled_and_take_whole_batches(monkeypatch):
-    given = workload("digits", "model=mlp", "mlp.hidden=256", "train.batch_size=full", "sweep.tuning_seeds=50")
+    words = ("model=mlp", "mlp.hidden=256", "train.batch_size=full", "train.steps=20000", "sweep.tuning_seeds=50")
+    given = workload("digits", *words)
     on_cpu = plan_for(given)
     for module in ("planning", "workload"):
         monkeypatch.setattr(f"experiments.{module}.on_cpu", lambda: False)
     filled = plan_for(given)
     assert filled.seeds_per_wave * filled.rates_per_wave > 4 * on_cpu.seeds_per_wave * on_cpu.rates_per_wave
+    assert on_cpu.segment_steps < 20000  # what takes an accelerator seconds is not cut
+    assert filled.segment_steps is None

@@ -229,7 +229,8 @@ def test_blocks_cover_every_lane_once():
         (((10, 50), 16, 1000), {"bytes_per_step": 2**22 // 23}, Plan(2, 8, 1)),  # two waves of 8, not 11 and 5
         (((10, 50), 11, 1000), {"bytes_per_step": 2**22 // 4}, Plan(2, 2, 1)),
         (((10, 50), 11, 1000), {"bytes_per_step": 2**23}, Plan(1, 1, 1)),
-        (((10, 50), 11, 1000), {"devices": 8}, Plan(8, 11, 8)),
+        (((10, 50), 11, 1000), {"devices": 8}, Plan(16, 11, 8)),
+        (((74, 2200), 11, 1000), {}, Plan(440, 11, 1)),  # some padding rather than 1,137 calls for 2 seeds each
         (((3, 5), 11, 1000), {"devices": 8}, Plan(5, 11, 5)),
     ],
 )

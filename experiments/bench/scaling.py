@@ -25,6 +25,8 @@ from experiments.store import write_arrays
 LANES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 RATES = 16
 HIDDEN, BATCH, STEPS = 16, 32, 300
+SEGMENT = 1000
+"""Steps of `small` that take about a second, a whole wave at a time."""
 
 
 class Measured(NamedTuple):
@@ -116,12 +118,12 @@ def segment_overhead(runs: int, folder: Path) -> float:
 
     A run's own segments are of some ten seconds, so it pays less.
     """
-    task, path = named_task("small")._replace(steps=3000), folder / "checkpoint.npz"
+    task, path = named_task("small")._replace(steps=3 * SEGMENT), folder / "checkpoint.npz"
 
     def save(state: Checkpoint) -> None:
         write_arrays(path, state.to_arrays(), compress=False)
 
-    whole, cut = ours(task), ours(task, segment_steps=1000, save=save)
+    whole, cut = ours(task), ours(task, segment_steps=SEGMENT, save=save)
     seconds = median_seconds({"whole": whole.wave, "cut": cut.wave}, runs)
     path.unlink()
     return (seconds["cut"] or math.nan) / (seconds["whole"] or math.nan) - 1
