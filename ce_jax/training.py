@@ -12,8 +12,7 @@ they train: the product with the inputs, W x, then needs no transpose, and that 
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +20,18 @@ import numpy as np
 import optax
 from jax import Array
 
+from ce_jax._loop import (
+    METRICS,
+    Hyperparameters,
+    Part,
+    Splits,
+    State,
+    Training,
+    advance,
+    evaluation_steps,
+    segments,
+)
+from ce_jax._optimizers import make_optimizer, optimizer_names
 from ce_jax._shuffle import shuffled
 from ce_jax.backprop import backprop_columns
 from ce_jax.losses import Loss, cross_entropy, log_odds, ssr
@@ -42,190 +53,6 @@ __all__ = [
 ]
 
 _VECTOR = 16  # float32 numbers in the widest vectors of a CPU
-
-METRICS = (
-    "train_loss",
-    "cross_entropy",
-    "ssr",
-    "train_accuracy",
-    "validation_accuracy",
-    "test_accuracy",
-    "gradient_norm",
-    "true_class_probability",
-)
-"""What a run records at every evaluation step. `train_loss` is the loss trained on; it, `cross_entropy`, `ssr`,
-`gradient_norm` and `true_class_probability` are means over the training part."""
-
-
-class Part(NamedTuple):
-    """One part of a data set: inputs [N, D] and integer labels [N]."""
-
-    inputs: Any
-    labels: Any
-
-
-class Splits(NamedTuple):
-    """Training, validation and test part. A leading seed axis on every array means one split per seed."""
-
-    train: Part
-    validation: Part
-    test: Part
-
-
-class Hyperparameters(NamedTuple):
-    """What varies between the runs of one compiled program: the learning rate and the loss's traced options."""
-
-    learning_rate: Any
-    loss_options: Mapping[str, Any]
-
-
-class State(NamedTuple):
-    """What a run carries from step to step."""
-
-    params: Params
-    """Weights [out, in], the transpose of the model's own."""
-    optimizer_state: Any
-    alive: Array
-    """False from the first evaluation at which something was not finite."""
-
-
-@dataclass(frozen=True, eq=False)
-class Training:
-    """A training run, whole or piece by piece, as pure functions.
-
-    `begin(key, hyper, data)` gives the state before the first step, `step(key, index, state, hyper, data)` the state
-    after step `index`, counted from 0, and `evaluate(state, hyper, data)` the state, marked if it has diverged, and
-    {metric: value}. Called, it is a whole run: `training(key, hyper, data) -> {metric: [E]}`. One from `make_train` can
-    be pickled: it is then made again.
-    """
-
-    begin: Callable[[Array, Hyperparameters, Splits], State]
-    step: Callable[[Array, Array, State, Hyperparameters, Splits], State]
-    evaluate: Callable[[State, Hyperparameters, Splits], tuple[State, dict[str, Array]]]
-    evaluate_at: tuple[int, ...]
-    make_again: Callable[[], "Training"] | None = None
-    """The call that made it."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """To be made again in the process that unpickles it."""
-        if self.make_again is None:
-            raise TypeError("Training: only those from make_train can be pickled")
-        return self.make_again, ()
-
-    def __call__(self, key: Array, hyper: Hyperparameters, data: Splits) -> dict[str, Array]:
-        """All evaluations of a run from its first step to its last."""
-        return self.whole(key, hyper, data)[1]
-
-    def whole(self, key: Array, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
-        """The state after the last step, and {metric: [E]}."""
-        (intervals,) = segments(self.evaluate_at)
-        return advance(
-            lambda index, state: self.step(key, index, state, hyper, data),
-            lambda state: self.evaluate(state, hyper, data),
-            self.begin(key, hyper, data),
-            intervals,
-        )
-
-
-def advance(
-    step: Callable[[Array, State], State],
-    evaluate: Callable[[State], tuple[State, dict[str, Array]]],
-    state: State,
-    intervals: Any,
-) -> tuple[State, dict[str, Array]]:
-    """Train over the steps first..last-1 of every interval of [n, 3] (first, last, evaluate).
-
-    The state and what is measured may be those of one run or of many side by side: the loop stands outside of them.
-
-    Returns:
-      The state after them and {metric: [n, ...]}, NaN where `evaluate` is not 1.
-    """
-
-    def skip(state: State) -> tuple[State, dict[str, Array]]:
-        dtype = jax.tree.leaves(state.params)[0].dtype
-        return state, {name: jnp.full(jnp.shape(state.alive), jnp.nan, dtype) for name in METRICS}
-
-    def interval(state: State, bounds: Array) -> tuple[State, dict[str, Array]]:
-        first, last, wanted = bounds
-        state = jax.lax.fori_loop(first, last, step, state)
-        return jax.lax.cond(wanted == 1, evaluate, skip, state)
-
-    return jax.lax.scan(interval, state, jnp.asarray(intervals))
-
-
-def segments(evaluate_at: Sequence[int], steps: int | None = None) -> np.ndarray:
-    """Cut a run into segments of at most `steps` steps: intervals [segments, n, 3] for `advance`.
-
-    All have the same n, so that one program serves them all; what is missing is filled with empty intervals.
-
-    >>> segments((0, 1, 5), 3).tolist()
-    [[[0, 0, 1], [0, 1, 1], [1, 3, 0]], [[3, 5, 1], [5, 5, 0], [5, 5, 0]]]
-    """
-    length = steps or max(evaluate_at[-1], 1)
-    cuts = range(length, evaluate_at[-1], length)
-    ends = sorted({*evaluate_at, *cuts})
-    pieces: list[list[tuple[int, int, int]]] = [[]]
-    for first, last in zip([0, *ends[:-1]], ends, strict=True):
-        pieces[-1].append((first, last, int(last in evaluate_at)))
-        if last in cuts:
-            pieces.append([])
-    longest = max(map(len, pieces))
-    return np.asarray(
-        [piece + [(piece[-1][1], piece[-1][1], 0)] * (longest - len(piece)) for piece in pieces], np.int32
-    )
-
-
-def evaluation_steps(steps: int, *, every: int | None = None, points: int = 64) -> tuple[int, ...]:
-    """Steps at which a run is evaluated: always 0 and `steps`, between them every `every` or logarithmically.
-
-    >>> evaluation_steps(10, every=4)
-    (0, 4, 8, 10)
-    >>> evaluation_steps(1000, points=6)
-    (0, 1, 4, 16, 63, 251, 1000)
-    """
-    if every is not None:
-        return (*range(0, steps, every), steps)
-    between = np.unique(np.round(np.geomspace(1, steps, points)).astype(int))
-    return (0, *(int(step) for step in between))
-
-
-def optimizer_names() -> tuple[str, ...]:
-    """Names accepted by `make_optimizer`: every optax optimizer that takes a learning rate and gradients alone."""
-    found = {"momentum"}
-    for name, maker in vars(optax).items():
-        parameters = dict(inspect.signature(maker).parameters) if inspect.isfunction(maker) else {}
-        rate = parameters.pop("learning_rate", None)
-        if rate is not None and all(other.default is not other.empty for other in parameters.values()):
-            found.add(name)
-    # These need the loss at every update or a key of their own, are deprecated, or only scale another one.
-    return tuple(
-        sorted(
-            name
-            for name in found - {"lbfgs", "polyak_sgd", "noisy_sgd", "optimistic_adam"}
-            if not name.startswith("scale_by_")
-        )
-    )
-
-
-def make_optimizer(name: str, learning_rate: Any, options: Mapping[str, Any] | None = None) -> Any:
-    """The optax optimizer `name` with a (possibly traced) learning rate; `momentum` is SGD with momentum 0.9.
-
-    >>> make_optimizer("sgd", 0.1).init(None) is not None
-    True
-
-    Raises:
-      ValueError: `name` is not among `optimizer_names()`, or does not take one of `options`.
-    """
-    if name not in optimizer_names():
-        raise ValueError(f"optimizer: expected one of {', '.join(optimizer_names())}; got {name!r}")
-    options = dict(options or {})
-    if name == "momentum":
-        name, options = "sgd", {"momentum": 0.9, **options}
-    maker = getattr(optax, name)
-    unknown = set(options) - set(inspect.signature(maker).parameters)
-    if unknown:
-        raise ValueError(f"optimizer_options: optax.{name} has no option {sorted(unknown)[0]!r}")
-    return maker(learning_rate=learning_rate, **options)
 
 
 def make_train(

@@ -203,6 +203,7 @@ def test_rows_left_out_of_a_mean_are_not_in_its_hessian(name):
         assert np.abs(healthy).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_bad_rows_of_the_forms_with_probabilities_and_targets():
     """The same policy where the table does not reach; a hidden class must have target 0."""
     probs, labels = np.full((4, K), 0.25, np.float32), np.array([1, -1, K, 0])
@@ -288,6 +289,7 @@ def test_half_precision_is_computed_in_single(name, dtype):
     np.testing.assert_array_equal(rounded, grad.astype(dtype))
 
 
+@pytest.mark.slow
 def test_many_equal_logits_of_half_precision():
     """The sum of 70,000 exponentials is beyond float16, its logarithm is 11.156."""
     z, y = jnp.zeros(70_000, jnp.float16), jnp.array(69_999)

@@ -267,6 +267,7 @@ def test_pairing_of_seeds_makes_the_interval_narrow():
     assert paired.low > 0 > unpaired.low
 
 
+@pytest.mark.slow
 def test_training_tunes_on_other_seeds_and_stores_its_curves(tmp_path, monkeypatch):
     config = Config(
         "iris", "linear", ("cross_entropy", "ssr"), train=TrainOptions(20, evaluations=4),
@@ -284,6 +285,7 @@ def test_training_tunes_on_other_seeds_and_stores_its_curves(tmp_path, monkeypat
     np.testing.assert_array_equal(again.fresh["ssr/ssr"], first.fresh["ssr/ssr"])
 
 
+@pytest.mark.slow
 def test_every_arm_is_trained_on_its_own_loss_at_its_own_rate_and_seed(tmp_path):
     config = Config(
         "iris", "linear", ("cross_entropy", "ssr"), train=TrainOptions(20, batch_size=16, evaluations=4),

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from ce_jax import analysis
-from experiments.claims import default_gap, many_classes, rate_unit
-from experiments.claims.statistics import share_closed
+from experiments.claims import default_gap, many_classes, rate_unit, statistics
 
 CHUNK = 10
 RATES = np.geomspace(1e-2, 1e4, 25)
@@ -19,8 +18,8 @@ def many_at_once(monkeypatch):
     def bootstrapped(statistic, samples, unit=""):
         return analysis.bootstrap_ci(statistic, *samples, resamples=499, rng=rng)
 
-    for claim in (many_classes, rate_unit):
-        monkeypatch.setattr(claim, "bootstrapped", bootstrapped)
+    for module in (many_classes, rate_unit, statistics):
+        monkeypatch.setattr(module, "bootstrapped", bootstrapped)
 
 
 def coverage(interval, truth, simulations):
@@ -58,7 +57,7 @@ def closed_coverage(n, simulations, gap):
 
     def interval(rng):
         seed = noise(rng, n, 0.02)
-        return share_closed(
+        return statistics.share_closed(
             *(0.8 - loss + seed + noise(rng, n, 0.02) for loss in (0.0, gap, 0.3 * gap)),
         )
 
@@ -167,6 +166,7 @@ def band_coverage(workloads, simulations, chances):
     return coverage(interval, steps @ chances, simulations)
 
 
+@pytest.mark.slow
 def test_leads_over_20_workloads_are_covered():
     assert 0.93 <= profile_coverage(20, 500, PROFILES["a ahead"]) <= 0.97
     assert 0.93 <= band_coverage(20, 4000, BANDS["wider"]) <= 0.97

@@ -15,7 +15,7 @@ from ce_jax.sweep import Plan, sweep
 from ce_jax.training import Hyperparameters, Training, make_train
 from tests.test_training import data
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 
 SEEDS = (3, 1, 4, 15, 9)
 HYPER = Hyperparameters(np.array([0.01, 0.1, 1.0], np.float32), {})
@@ -117,14 +117,12 @@ def test_what_cannot_be_made_again_says_so():
         pickle.dumps(Training(TRAIN.begin, TRAIN.step, TRAIN.evaluate, TRAIN.evaluate_at))
 
 
-@pytest.mark.slow
 def test_fresh_processes_give_the_same_curves(here):
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         found = sweep(TRAIN, SEEDS, HYPER, data(), plan=PLAN, executor=pool)
     assert_same(found, here, rtol=1e-4, atol=1e-5)  # those compile with all optimizations
 
 
-@pytest.mark.slow
 def test_submitit_gives_the_same_curves(here, tmp_path):
     submitit = pytest.importorskip("submitit")
     executor = submitit.LocalExecutor(folder=tmp_path)

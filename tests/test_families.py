@@ -48,6 +48,7 @@ def along_the_family(name):
     return lanes(PARAMETERS, Z, Y), lanes, traced
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_between_the_ends(name):
     """Within 1e-4 of the definition, value and gradient by every route, at margins from -80 to 80."""
@@ -62,6 +63,7 @@ def test_between_the_ends(name):
             assert max(errors) <= (2e-6 if exact else 1e-4), (parameter, route, int(np.argmax(errors)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_ends_are_the_losses_found_there(name):
     """The bounds of those losses are kept, see above; here both are compared as they are computed."""
@@ -125,6 +127,7 @@ def test_one_compiled_program_for_the_whole_bridge(name):
     np.testing.assert_allclose(alone, values[list(PARAMETERS).index(0.5)], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_along_the_bridge_is_one_compiled_program():
     """The parameter moves from 0 to 1 during the run, so that it starts on cross-entropy and ends on SSR."""
     traced, rng = [], np.random.default_rng(0)

@@ -50,6 +50,7 @@ def test_eigenvalues_of_a_known_hessian():
     np.testing.assert_allclose(hessian_eigenvalues(bowl, START), [2, 2, 6, 6], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "convex"), [("cross_entropy", True), ("ssr", False)])
 def test_cross_entropy_of_a_linear_model_is_convex_and_ssr_is_not(loss, convex):
     rng = np.random.default_rng(0)

@@ -140,6 +140,7 @@ def test_log_softmax_derivative_where_autodiff_of_the_usual_form_rounds_to_zero(
     assert oracle.relative_to_row(found, pulled) <= 1e-6
 
 
+@pytest.mark.slow
 def test_what_the_usual_formulas_lose():
     """The figures that the README quotes: loss and label gradient at a lead of 20, SSR at a lag of 20, in float32."""
     ahead, behind, y = np.array([20.0, 0.0], np.float32), np.array([0.0, 20.0], np.float32), np.array(0)

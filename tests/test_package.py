@@ -106,6 +106,7 @@ def test_readme_commands():
         assert (ROOT / name).exists(), name
 
 
+@pytest.mark.slow
 def test_readme_snippets():
     failed, attempted = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert attempted >= 8

@@ -80,6 +80,7 @@ class Counting:
         self.made, self.spared = self.made + made, self.spared + spared
 
 
+@pytest.mark.slow
 def test_what_is_made_and_what_is_spared_come_to_what_is_planned(tmp_path, monkeypatch):
     """In one go; stopped and continued; by shards, each of which leaves the other's waves; with rates retired."""
     (tmp_path / "small.toml").write_text(CONFIG)

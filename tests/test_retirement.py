@@ -17,7 +17,7 @@ from tests.small_run import run, the_folder
 from tests.test_planning import workload
 from tests.test_summary import curves
 
-pytestmark = pytest.mark.usefixtures("quick_compilation", "own_cache")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation", "own_cache")]
 
 RETIRE = "sweep.retire_reached=true"
 # The highest rates reach 0.7 in some ten steps, the lowest not in 80; no two tie, or final accuracies would decide.

@@ -66,6 +66,7 @@ def test_a_run_folder_is_complete(finished):
     assert {"versions", "devices", "git", "argv", "utc", "compile_seconds", "run_seconds"} <= set(provenance)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_shown_not_recomputed(finished, tmp_path, capsys):
     out = tmp_path / "out"
     shutil.copytree(finished.parent, out)
@@ -80,6 +81,7 @@ def test_a_finished_run_is_shown_not_recomputed(finished, tmp_path, capsys):
     assert before != {path: path.stat().st_mtime_ns for path in the_folder(out).rglob("*")}
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_continues_to_the_same_result(finished, config, tmp_path, monkeypatch, capsys):
     broken = tmp_path / "broken"
     original = run_module._Trainer._compute
@@ -140,6 +142,7 @@ def test_report_rebuilds(finished, tmp_path):
     assert list((folder / "figures").iterdir())
 
 
+@pytest.mark.slow
 def test_own_loss_and_family(config, tmp_path):
     (tmp_path / "my_losses.py").write_text(
         "import jax.numpy as jnp\nimport jax\n"
@@ -180,6 +183,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(config, capsys, words, code, me
     assert "Traceback" not in captured.err
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_keeps_what_is_whole(config, tmp_path, monkeypatch, capsys):
     calls = []
     original = os.fsync

@@ -136,6 +136,7 @@ def test_true_class_ssr_turns_where_the_probability_is_one_third(classes):
     np.testing.assert_array_equal(np.sign(found), np.sign(p - 1 / 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_axes_and_hidden_classes(name):
     """Class axis first and in the middle, under vmap, with `where`: the same matrices; bad labels give NaN."""

@@ -17,7 +17,7 @@ from experiments.shards import Shard, parse_shard, scheduled_shard
 from experiments.store import open_run, read_arrays
 from tests.small_run import run, the_folder
 
-pytestmark = pytest.mark.usefixtures("quick_compilation", "own_cache")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation", "own_cache")]
 
 # One best rate lies on an edge, so that there is a second phase of tuning; reporting has four waves.
 WORDS = ("loss=ssr", "sweep.seeds=16", "train.steps=12")

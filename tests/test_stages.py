@@ -19,6 +19,8 @@ from ce_jax import (
     trained_parameters,
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
+
 KEY = jax.random.key(3)
 
 

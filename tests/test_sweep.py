@@ -36,6 +36,7 @@ def test_a_lane_equals_a_solo_run(plan):
                 )
 
 
+@pytest.mark.slow
 def test_each_seed_may_have_its_own_split():
     parts = [jax.tree.map(lambda leaf, i=i: np.roll(leaf, i, axis=0), data()) for i in range(len(SEEDS))]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
@@ -78,6 +79,7 @@ def test_segments_and_checkpoints_change_nothing():
         np.testing.assert_allclose(found[metric], whole[metric], rtol=1e-5, atol=1e-6, err_msg=metric)
 
 
+@pytest.mark.slow
 def test_hyperparameters_that_diverge_are_retired():
     """Two of eight rates survive: the rest of the run is compiled for two, and a checkpoint goes on from there."""
     train = make_train(mlp((8,)), LOSSES["ssr_on_logits"], num_classes=3, evaluate_at=tuple(range(0, 21, 2)))
@@ -105,6 +107,7 @@ def twice_as_long(curves, steps):
     return 2 * steps_to_target(curves["train_accuracy"], steps, 0.9) <= steps[-1]
 
 
+@pytest.mark.slow
 def test_what_is_done_is_retired():
     """Six of eight rates are done or diverge; the other two go on alone, with the same times, and can be resumed."""
     wave = compile_wave(REACHING, Plan(2, 8, 1, segment_steps=10), QUICK, data())
@@ -169,6 +172,7 @@ def test_a_wave_ends_when_all_of_it_is_done():
     np.testing.assert_array_equal(found["ssr"][..., -1], found["ssr"][..., 10])
 
 
+@pytest.mark.slow
 def test_a_sweep_asks_what_is_done():
     """Here and elsewhere; one wave of rates that are all done after the first of two segments."""
     train = make_train(mlp(()), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 2, 4))

@@ -91,6 +91,7 @@ def test_both_gradient_routes_give_the_same_curves(optimizer, batch_size):
         np.testing.assert_allclose(routes[0][metric], routes[1][metric], rtol=2e-4, atol=1e-5, err_msg=metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row_block", "batch_size", "gradient"),
     [(8, None, "autodiff"), (7, None, "manual"), (5, 13, "autodiff"), (100, None, "autodiff")],
@@ -114,6 +115,7 @@ def test_products_are_exact_unless_jax_is_told_otherwise(setting, expected):
     assert {one for line in products for one in re.findall(r"precision = \[(\w+), \1\]", line)} == expected
 
 
+@pytest.mark.slow
 def test_every_listed_optimizer_trains():
     for name in optimizer_names():
         transform = make_optimizer(name, 0.01)
