@@ -25,7 +25,7 @@ from experiments.store import write_arrays
 LANES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 RATES = 16
 HIDDEN, BATCH, STEPS = 16, 32, 300
-SEGMENT = 1000
+SEGMENT = 2000
 """Steps of `small` that take about a second, a whole wave at a time."""
 
 
