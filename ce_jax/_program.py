@@ -12,9 +12,9 @@ from jax.sharding import Mesh, PartitionSpec
 
 from ce_jax._checkpoint import Checkpoint
 from ce_jax._curves import Curves, Done, survivors
+from ce_jax._loop import Hyperparameters, Splits, State, Training, advance, segments
 from ce_jax._placement import devices, fetch, place
 from ce_jax._waves import Plan
-from ce_jax.training import Hyperparameters, Splits, State, Training, advance, segments
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,20 +72,19 @@ class CompiledWave:
         placed = place(self.mesh, _pad(np.asarray(seeds, np.uint32), lanes[0]), True)
         hyper = jax.tree.map(lambda leaf: _pad(np.asarray(leaf), lanes[1]), hyper)
         data = jax.tree.map(lambda leaf: place(self.mesh, _pad(leaf, lanes[0]) if per_seed else leaf, per_seed), data)
-        own = jax.tree.map(lambda leaf: place(self.mesh, leaf, False), hyper)
+        start = checkpoint or Checkpoint(0, np.arange(lanes[1]), (), {})
+        columns = start.columns
+        own = jax.tree.map(lambda leaf: place(self.mesh, leaf[columns], False), hyper)
         if checkpoint is None:
             state = self.begin(placed, own, data)
         else:
             leaves = [place(self.mesh, leaf, True) for leaf in checkpoint.leaves]
             state = jax.tree.unflatten(self.structure, leaves)
-        start = checkpoint or Checkpoint(0, np.arange(lanes[1]), (), {})
-        columns = start.columns
         curves = Curves(lanes, self.intervals, start.curves, mark=done is not None)
         tell = progress or (lambda made, spared: None)
         behind = int(self.intervals[start.segment, 0, 0])
         tell(0, num_rates * num_seeds * behind)
         for segment in range(start.segment, last + 1):
-            own = jax.tree.map(lambda leaf, columns=columns: place(self.mesh, leaf[columns], False), hyper)
             state, found = self.advance(len(columns))(placed, state, own, data, self.intervals[segment])
             curves.add(segment, columns, fetch(found))
             begun, behind = behind, int(self.intervals[segment, -1, 1])
@@ -102,6 +101,7 @@ class CompiledWave:
                 if not len(keep):
                     break
                 columns = columns[keep]
+                own = jax.tree.map(lambda leaf, columns=columns: place(self.mesh, leaf[columns], False), hyper)
                 state = jax.tree.map(lambda leaf, keep=keep: place(self.mesh, fetch(leaf)[:, keep], True), state)
             if save is not None:
                 save(Checkpoint(segment + 1, columns, tuple(fetch(jax.tree.leaves(state))), curves.arrays))

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from jax import Array
 
+from ce_jax._loop import Hyperparameters, Splits, State, Training
 from ce_jax.models import Layer, Params
-from ce_jax.training import Hyperparameters, Splits, State, Training
 
 __all__ = ["switched", "trained_parameters"]
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from ce_jax._checkpoint import Checkpoint
 from ce_jax._curves import MEASURED, Done
+from ce_jax._loop import Hyperparameters, Splits, Training
 from ce_jax._program import CompiledWave, compile_wave, compiler_options
 from ce_jax._waves import Block, Plan, blocks, lane_bytes, plan_waves, row_block, step_bytes
-from ce_jax.training import Hyperparameters, Splits, Training
 
 __all__ = [
     "MEASURED",

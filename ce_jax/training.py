@@ -27,7 +27,6 @@ from ce_jax._loop import (
     Splits,
     State,
     Training,
-    advance,
     evaluation_steps,
     segments,
 )
@@ -44,7 +43,6 @@ __all__ = [
     "Splits",
     "State",
     "Training",
-    "advance",
     "evaluation_steps",
     "make_optimizer",
     "make_train",
