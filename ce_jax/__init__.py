@@ -1,20 +1,20 @@
 """ce_jax: when, by how much and why cross-entropy trains a classifier faster than the sum of squared residuals.
 
 Pure functions on JAX arrays, to be read from the bottom up: `ce_jax.losses` (losses beside their hand-written
-gradients), `ce_jax.models` and `ce_jax.backprop`, `ce_jax.audit`, `ce_jax.training` (a run as one pure function),
-`ce_jax.sweep` (thousands of runs in one program), `ce_jax.landscape` (what a loss surface is like) and
-`ce_jax.analysis` (statistics on plain arrays).
+gradients), `ce_jax.models` and `backprop`, `ce_jax.auditing` (how exact they are), `ce_jax.training` (a run as one
+pure function), `ce_jax.sweeping` (thousands of runs in one program), `ce_jax.landscape` (what a loss surface is like),
+`ce_jax.analysis` (statistics on plain arrays) and `ce_jax.comparing` (the comparison of losses as one procedure).
 """
 
 from ce_jax import analysis, losses
+from ce_jax._backprop import backprop
 from ce_jax.analysis import *  # noqa: F403  the package re-exports; the names are listed in __all__ there
-from ce_jax.audit import audit
-from ce_jax.backprop import backprop
+from ce_jax.auditing import audit
+from ce_jax.comparing import Comparison, Curves, RateGrid, SplitOptions, compare
 from ce_jax.landscape import Walk, gradient_walk, hessian_eigenvalues
 from ce_jax.losses import *  # noqa: F403
 from ce_jax.models import Layer, Model, linear, mlp
-from ce_jax.stages import switched, trained_parameters
-from ce_jax.sweep import Plan, plan_waves, sweep
+from ce_jax.sweeping import Plan, plan_waves, sweep
 from ce_jax.training import (
     Hyperparameters,
     Part,
@@ -23,18 +23,25 @@ from ce_jax.training import (
     make_optimizer,
     make_train,
     optimizer_names,
+    switched,
+    trained_parameters,
 )
 
 __all__ = [  # noqa: PLE0604  what is unpacked are lists of strings
+    "Comparison",
+    "Curves",
     "Hyperparameters",
     "Layer",
     "Model",
     "Part",
     "Plan",
+    "RateGrid",
+    "SplitOptions",
     "Splits",
     "Walk",
     "audit",
     "backprop",
+    "compare",
     "evaluation_steps",
     "gradient_walk",
     "hessian_eigenvalues",

@@ -49,12 +49,13 @@ def gradient_walk(
     >>> walk.points.shape, bool(walk.gradient_norms[-1] < walk.gradient_norms[0])
     ((5, 2), True)
     """
-    flat, restore = ravel_pytree(start)
+    flat, restore = ravel_pytree(start)  # one vector, so that the norm is over all parameters together
     slope = jax.grad(lambda weights: value(restore(weights)))
 
     def step(weights: Array, key: Array) -> tuple[Array, tuple[Array, Array]]:
         gradient = slope(weights)
         length = jax.random.uniform(key, weights.shape, weights.dtype) * step_size
+        # The sign alone: a loss with larger gradients takes no longer steps.
         return weights - jnp.sign(gradient) * length, (weights, jnp.linalg.norm(gradient))
 
     _, (path, norms) = jax.lax.scan(step, flat, jax.random.split(key, steps))
@@ -74,5 +75,6 @@ def hessian_eigenvalues(value: Callable[[Any], Array], params: Any) -> Array:
     >>> print(hessian_eigenvalues(lambda w: w[0] ** 2 - 3 * w[1] ** 2, jnp.array([1.0, 1.0])))
     [-6.  2.]
     """
+    # Flattened first: of a pytree jax.hessian would give a tree of blocks instead of one matrix.
     flat, restore = ravel_pytree(params)
     return jnp.linalg.eigvalsh(jax.hessian(lambda weights: value(restore(weights)))(flat))

@@ -40,7 +40,7 @@ class Activation(NamedTuple):
     """A hidden unit's function `value(a)` and its derivative `slope(h)` written in terms of the output h."""
 
     value: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
+    slope: Callable[[Array], Array]  # in h, so that the backward pass needs nothing but the outputs
     gain: float
     """Squared gain of the usual initialisation: Var(weight) = gain / fan_in (He et al. 2015)."""
 
@@ -66,7 +66,8 @@ class Model(NamedTuple):
     `apply(params, inputs [N, D]) -> logits [N, K]`.
     `columns(params, inputs [D, N]) -> logits [K, N]`: the same map with samples innermost, which vectorises over
     samples instead of over the handful of classes and is what the training engine uses.
-    `hidden` and `activation` describe the hidden layers, for `ce_jax.backprop`.
+    `hidden` and `activation` describe the hidden layers, for `ce_jax.backprop`; `name` and `start` say in results what
+    was trained and where it began.
     """
 
     init: Callable[[Array, int, int], Params]
@@ -74,6 +75,8 @@ class Model(NamedTuple):
     columns: Callable[[Params, Array], Array]
     hidden: tuple[int, ...]
     activation: str
+    name: str
+    start: Start
 
 
 def linear(*, start: Start = "he") -> Model:
@@ -99,8 +102,8 @@ def mlp(hidden: Sequence[int] = (16,), *, activation: str = "relu", start: Start
     Args:
       hidden: widths of the hidden layers, input side first.
       activation: `relu`, `tanh` or `sigmoid`.
-      start: `he` (N(0, 2/fan_in) for relu, N(0, 1/fan_in) for tanh and sigmoid and for the output layer's
-        neighbours alike), `glorot` (uniform, variance 2/(fan_in + fan_out)), `gentle` or `saturated` (hidden layers
+      start: `he` (N(0, 2/fan_in) for relu, N(0, 1/fan_in) for tanh, sigmoid and every
+        output layer), `glorot` (uniform, variance 2/(fan_in + fan_out)), `gentle` or `saturated` (hidden layers
         as `he`, output weights N(0, 0.01^2) or N(0, 4^2)), a sequence of standard deviations (one per layer), or
         explicit parameters. Biases start at zero except with explicit parameters.
 
@@ -108,7 +111,7 @@ def mlp(hidden: Sequence[int] = (16,), *, activation: str = "relu", start: Start
       A `Model`.
 
     Raises:
-      ValueError: unknown name, or as many standard deviations or layers as the model does not have.
+      ValueError: unknown name, or a number of standard deviations or layers other than the model's.
 
     >>> import jax
     >>> model = mlp((3, 2), activation="tanh", start=(0.5, 0.5, 0.1))
@@ -117,17 +120,23 @@ def mlp(hidden: Sequence[int] = (16,), *, activation: str = "relu", start: Start
     """
     hidden = tuple(int(width) for width in hidden)
     if activation not in ACTIVATIONS:
-        raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+        raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}")
     if isinstance(start, str) and start not in STARTS:
         raise ValueError(
-            f"start: expected one of {', '.join(STARTS)}, standard deviations or parameters; got {start!r}"
+            f"start: expected one of {', '.join(STARTS)}, standard deviations or parameters, got {start!r}"
         )
     if not isinstance(start, str) and len(start) != len(hidden) + 1:
-        raise ValueError(f"start: expected one entry for each of the {len(hidden) + 1} layers; got {len(start)}")
+        raise ValueError(f"start: expected one entry for each of the {len(hidden) + 1} layers, got {len(start)}")
     # Functions of the module rather than closures: a model can then be sent to another process.
     init = functools.partial(_init, hidden, start, ACTIVATIONS[activation].gain)
     return Model(
-        init, functools.partial(_apply, activation), functools.partial(_columns, activation), hidden, activation
+        init=init,
+        apply=functools.partial(_apply, activation),
+        columns=functools.partial(_columns, activation),
+        hidden=hidden,
+        activation=activation,
+        name="mlp" if hidden else "linear",
+        start=start,
     )
 
 
@@ -156,10 +165,11 @@ def _columns(
 def _initial(key: Array, sizes: tuple[int, ...], start: Start, gain: float) -> Params:
     """Draw (or check and return) the layers for the widths `sizes`."""
     shapes = list(itertools.pairwise(sizes))
+    # A `Layer` is a tuple and a standard deviation a number, which tells the two kinds of sequences apart.
     if not isinstance(start, str) and isinstance(start[0], tuple):
-        found = [tuple(layer.weight.shape) for layer in start]  # type: ignore[union-attr]
-        if found != shapes:
-            raise ValueError(f"start: expected weights of shapes {shapes}; got {found}")
+        given = [tuple(layer.weight.shape) for layer in start]  # type: ignore[union-attr]
+        if given != shapes:
+            raise ValueError(f"start: expected weights of shapes {shapes}, got {given}")
         return tuple(Layer(jnp.asarray(weight), jnp.asarray(bias)) for weight, bias in start)  # type: ignore[misc]
     keys = jax.random.split(key, len(shapes))
     weights = []

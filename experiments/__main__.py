@@ -54,7 +54,7 @@ def run(
       memory: MiB that the classifiers trained together may take on each device, when a run begins. By default a quarter
         of what is free.
     """
-    from experiments.commands import run_command
+    from experiments.run.command import run_command
 
     return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed, memory)
 
@@ -62,7 +62,7 @@ def run(
 @app.command
 def report(run_dir: Path, /) -> int:
     """Rebuild the figures and pages of a run from what is stored in it; join the shards of an unfinished one."""
-    from experiments.commands import report_command
+    from experiments.run.command import report_command
 
     return report_command(run_dir, console)
 
@@ -70,7 +70,7 @@ def report(run_dir: Path, /) -> int:
 @app.command(name="list")
 def list_() -> int:
     """Show data sets, losses, models, optimizers, configs and claims."""
-    from experiments.commands import list_command
+    from experiments.listing import list_command
 
     return list_command(console)
 

@@ -1,7 +1,11 @@
-"""The one exception for problems the user can mend, and the search for the name that was meant."""
+"""The one exception for problems the user can mend, and how a ValueError of the library becomes one."""
 
-import difflib
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterator
+
+from ce_jax._checking import check, check_one_of, is_count, nearest
+
+__all__ = ["UserError", "check", "check_one_of", "is_count", "nearest", "users_input"]
 
 
 class UserError(Exception):
@@ -11,15 +15,16 @@ class UserError(Exception):
     """
 
 
-def nearest(name: str, choices: Iterable[str]) -> str:
-    """Return the end of an error line that names the choice closest to `name`, or nothing when none is close.
+@contextlib.contextmanager
+def users_input(where: str = "") -> Iterator[None]:
+    """Whatever the library refuses in here is the user's input: its ValueError becomes a UserError after `where`.
 
-    >>> nearest("irs", ["iris", "wine"])
-    "; did you mean 'iris'?"
-    >>> nearest("mixture_of_experts", ["iris", "wine"])
-    ''
+    >>> with users_input("configs/a.toml: "):
+    ...     raise ValueError("steps: expected at least 1, got 0")
+    Traceback (most recent call last):
+    experiments.errors.UserError: configs/a.toml: steps: expected at least 1, got 0
     """
-    # Matching ignores case, as difflib would count "Iris" and "iris" as two different letters apart.
-    spelt = {choice.lower(): choice for choice in choices}
-    found = difflib.get_close_matches(name.lower(), spelt, n=1)
-    return f"; did you mean {spelt[found[0]]!r}?" if found else ""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{where}{error}") from None

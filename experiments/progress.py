@@ -2,50 +2,24 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-
-class Reporter(Protocol):
-    """Whoever shows how far a run is: a progress bar, plain lines, or nobody."""
-
-    def say(self, message: str) -> None:
-        """One line about what begins or happened."""
-
-    def plan(self, classifiers: int, steps: int) -> None:
-        """So many more classifiers will be trained, each for so many steps."""
-
-    def advance(self, made: int, spared: int) -> None:
-        """So many steps of one classifier each have been made, and so many will not have to be.
-
-        Spared is what an earlier try has stored, what is left to others, and what is retired.
-        """
-
-
-def silent() -> Reporter:
-    """A reporter that says nothing."""
-    return _Silent()
-
-
-class _Silent:
-    say: Callable[[str], None] = staticmethod(lambda message: None)
-    plan: Callable[[int, int], None] = staticmethod(lambda classifiers, steps: None)
-    advance: Callable[[int, int], None] = staticmethod(lambda made, spared: None)
+from ce_jax.comparing import Listener
 
 
 @contextlib.contextmanager
-def shown_on(console: Console) -> Iterator[Reporter]:
+def shown_on(console: Console) -> Iterator[Listener]:
     """A progress bar on a terminal, plain lines elsewhere."""
     if not console.is_terminal:
-        yield _Lines(console)
+        yield _Lines(console).listener
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        yield _Bar(progress)
+        yield _Bar(progress).listener
 
 
 class _Tally:
@@ -58,11 +32,19 @@ class _Tally:
         self.total, self.ahead, self.made, self.begun = 0, 0, 0, time.monotonic()
         self.classifiers = 0.0
 
+    @property
+    def listener(self) -> Listener:
+        return Listener(self.say, self.plan, self.advance)
+
+    def say(self, message: str) -> None:
+        raise NotImplementedError
+
     def plan(self, classifiers: int, steps: int) -> None:
         self.total, self.steps, self.ahead = self.total + classifiers, steps, self.ahead + classifiers * steps
 
     def advance(self, made: int, spared: int) -> None:
         self.made, self.ahead = self.made + made, self.ahead - made - spared
+        # Waves report steps, which are added up as fractions of classifiers.
         self.classifiers += (made + spared) / self.steps
 
     def __str__(self) -> str:

@@ -1,5 +1,6 @@
 """Strict settings for every test: eight fake CPU devices, no rank promotion, shapes checked at run time."""
 
+import json
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -38,6 +39,21 @@ def own_cache(tmp_path_factory):
         yield
         jax.config.update("jax_compilation_cache_dir", None)
         compilation_cache.reset_cache()
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Names of the waves trained so far, in their order."""
+    from ce_jax.comparing import Waves  # here, like CONFIG below
+
+    names, original = [], Waves.train
+
+    def counting(self, wave, **knobs):
+        names.append(json.dumps(wave.key))
+        return original(self, wave, **knobs)
+
+    monkeypatch.setattr(Waves, "train", counting)
+    return names
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,12 @@ def run(config, out, *words):
     return main(["run", str(config), "--out", str(out), *words])
 
 
+def folders(out):
+    """The folders of the runs in `out`, which also holds what keeps them apart."""
+    return sorted(path for path in out.iterdir() if not path.name.startswith("."))
+
+
 def the_folder(out):
     """The folder of the only run in `out`."""
-    (folder,) = [path for path in out.iterdir() if not path.name.startswith(".")]
+    (folder,) = folders(out)
     return folder

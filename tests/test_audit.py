@@ -1,4 +1,4 @@
-"""The audit: its truth against a second oracle, its ruler by hand, and planted mistakes that it has to find."""
+"""The audit: its truth against a second oracle, its measures by hand, and planted mistakes that it has to find."""
 
 import csv
 import io
@@ -14,13 +14,25 @@ import pytest
 from mpmath import mp, mpf
 from rich.console import Console
 
-import experiments.audit as application
-from ce_jax.audit import FIRST_ORDER, PEERS, REGIMES, ROUTES, Program, Record, check_bounds, error_against_margin
-from ce_jax.audit import audit as run_audit
-from ce_jax.audit._measure import absolute_errors, measure
-from ce_jax.audit._oracle import DEFINITIONS, Exact, digits_for, make_row, truth
-from ce_jax.audit._regimes import make_batch, regimes_of
+from ce_jax.auditing import (
+    FIRST_ORDER,
+    FORMULAS,
+    PEERS,
+    REGIMES,
+    ROUTES,
+    Program,
+    Record,
+    check_bounds,
+    error_against_margin,
+    torch_formulas,
+    torch_peers,
+)
+from ce_jax.auditing import audit as run_audit
+from ce_jax.auditing._measure import absolute_errors, measure
+from ce_jax.auditing._oracle import DEFINITIONS, Exact, digits_for, make_row, truth
+from ce_jax.auditing._regimes import make_batch, regimes_of
 from ce_jax.losses import LOSSES, Loss, with_manual_grad
+from experiments.audit import audit_command, command, measuring
 from experiments.errors import UserError
 from tests import oracle
 
@@ -34,11 +46,11 @@ def every_loss():
 
 
 def broken(records):
-    return [verdict for verdict in check_bounds(records) if not verdict.kept]
+    return [check for check in check_bounds(records) if not check.kept]
 
 
 def complaints(records):
-    return [verdict.describe() for verdict in broken(records)]
+    return [check.describe() for check in broken(records)]
 
 
 # The truth
@@ -49,13 +61,13 @@ def complaints(records):
 def test_truth_agrees_with_a_second_oracle(name, dtype):
     batch = make_batch([r for r in regimes_of(5, dtype) if r != "masked class"], 5, 6, dtype)
     options = OPTIONS.get(name, {})
-    found = truth(name, batch.logits, batch.labels, options=options)
+    exact_values = truth(name, batch.logits, batch.labels, options=options)
     for i, (z, y) in enumerate(zip(batch.logits, batch.labels, strict=True)):
         if np.ptp(z) > 160:  # the other oracle's precision is fixed
             continue
         value, grad = oracle.value_and_grad(name, z, int(y), **options)
-        for exact, index, expected in [(found["value"], i, value)] + [
-            (found["gradient"], (i, k), slope) for k, slope in enumerate(grad)
+        for exact, index, expected in [(exact_values["value"], i, value)] + [
+            (exact_values["gradient"], (i, k), slope) for k, slope in enumerate(grad)
         ]:
             with mp.workprec(oracle.BITS):
                 both = mpf(exact.high[index]) + mpf(exact.low[index])
@@ -80,8 +92,8 @@ def test_gradients_of_the_definitions_are_differences_of_their_values(name, give
     with localcontext() as context:
         context.prec = 100
         differences = [(value(k, 1) - value(k, -1)) / (2 * step) for k in range(4)]
-    found = truth(name, np.array([[float(x) for x in logits]]), np.array([label]), options=given)
-    np.testing.assert_allclose(found["gradient"].high[0], [float(x) for x in differences], rtol=1e-14)
+    exact = truth(name, np.array([[float(x) for x in logits]]), np.array([label]), options=given)
+    np.testing.assert_allclose(exact["gradient"].high[0], [float(x) for x in differences], rtol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -96,21 +108,21 @@ def test_gradients_of_the_definitions_are_differences_of_their_values(name, give
 )
 def test_families_contain_their_members(family, options, member):
     batch = make_batch(("typical", "confidently right", "confidently wrong"), 3, 4, "float32")
-    found, expected = (
+    of_family, of_member = (
         truth(name, batch.logits, batch.labels, options=o) for name, o in ((family, options), (member, {}))
     )
     for quantity in ("value", "gradient"):
-        np.testing.assert_allclose(found[quantity].high, expected[quantity].high, rtol=1e-15)
+        np.testing.assert_allclose(of_family[quantity].high, of_member[quantity].high, rtol=1e-15)
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_more_digits_do_not_change_the_truth(name, monkeypatch):
     batch = make_batch(("ties", "confidently right", "confidently wrong"), 3, 2, "float64")
-    found = [truth(name, batch.logits, batch.labels, options=OPTIONS.get(name), second=True)]
+    usual = truth(name, batch.logits, batch.labels, options=OPTIONS.get(name), second=True)
     monkeypatch.setattr(sys.modules[digits_for.__module__], "_KEPT_DIGITS", 200)
-    found.append(truth(name, batch.logits, batch.labels, options=OPTIONS.get(name), second=True))
-    for quantity, exact in found[0].items():
-        np.testing.assert_allclose(exact.high, found[1][quantity].high, rtol=1e-15, atol=1e-300)
+    with_more = truth(name, batch.logits, batch.labels, options=OPTIONS.get(name), second=True)
+    for quantity, exact in usual.items():
+        np.testing.assert_allclose(exact.high, with_more[quantity].high, rtol=1e-15, atol=1e-300)
 
 
 def test_truth_of_a_hessian():
@@ -119,20 +131,16 @@ def test_truth_of_a_hessian():
     with mp.workprec(oracle.BITS):
         p = oracle.softmax([mpf(x) for x in z[0]])
         expected = [[float((p[i] * (i == j)) - p[i] * p[j]) for j in range(3)] for i in range(3)]
-    found = truth("cross_entropy", z, np.array([1]), second=True)["hessian"].high[0]
-    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    hessian = truth("cross_entropy", z, np.array([1]), second=True)["hessian"].high[0]
+    np.testing.assert_allclose(hessian, expected, rtol=1e-14)
 
 
 def test_truth_leaves_out_hidden_and_impossible_classes():
     z, where = np.array([[1.0, 50.0, 0.0, -np.inf]]), np.array([[True, False, True, True]])
-    found, expected = truth("ssr", z, np.array([2]), where=where), truth("ssr", z[:, [0, 2]], np.array([1]))
-    assert found["value"] == expected["value"]
-    assert found["gradient"].high[0].tolist() == [
-        expected["gradient"].high[0, 0],
-        0.0,
-        expected["gradient"].high[0, 1],
-        0.0,
-    ]
+    masked, smaller = truth("ssr", z, np.array([2]), where=where), truth("ssr", z[:, [0, 2]], np.array([1]))
+    first, last = smaller["gradient"].high[0]
+    assert masked["value"] == smaller["value"]
+    assert masked["gradient"].high[0].tolist() == [first, 0.0, last, 0.0]
 
 
 def test_digits_grow_with_the_spread_and_end():
@@ -140,7 +148,7 @@ def test_digits_grow_with_the_spread_and_end():
     assert tie < clear < enormous == beyond
 
 
-# The ruler
+# The measure of errors
 
 
 def exactly(*numbers):
@@ -197,11 +205,11 @@ def test_rows_are_what_their_regime_says():
 
 
 def test_rows_depend_on_nothing_but_the_arguments():
-    one, same, other = (make_batch(("typical",), 4, 5, "float32", seed) for seed in (1, 1, 2))
-    assert (one.logits == same.logits).all()
-    assert (one.logits != other.logits).any()
+    rows, same, other = (make_batch(("typical",), 4, 5, "float32", seed) for seed in (1, 1, 2))
+    assert (rows.logits == same.logits).all()
+    assert (rows.logits != other.logits).any()
     both = make_batch(("ties", "typical"), 4, 5, "float32", 1)
-    assert (both.logits[both.slices["typical"]] == one.logits).all()
+    assert (both.logits[both.slices["typical"]] == rows.logits).all()
 
 
 # The losses: a small version of the table that the command prints
@@ -234,13 +242,24 @@ def test_other_dtypes_and_numbers_of_classes_keep_their_bounds(name, dtype, clas
     assert jnp.ones(()).dtype == jnp.float32  # double precision is off again
 
 
+@pytest.mark.parametrize(("peer", "name"), [(peer, name) for peer, formulas in FORMULAS.items() for name in formulas])
+def test_a_formula_computes_the_loss_it_stands_for(peer, name):
+    batch = make_batch(("typical",), 5, 6, "float32")
+    z, y, options = jnp.asarray(batch.logits), jnp.asarray(batch.labels), OPTIONS.get(name, {})
+    for where in (None, jnp.arange(5)[None] != jnp.where(y == 0, 1, 0)[:, None]):
+        given = {} if where is None else {"where": where}
+        expected = LOSSES[name].value(z, y, **given, **options)
+        computed = FORMULAS[peer][name](z, y, where, **options)
+        np.testing.assert_allclose(computed, expected, rtol=1e-3, atol=1e-6)
+
+
 def test_peers_fail_where_they_are_known_to_fail():
     records = run_audit("ssr", programs=[Program(4, ("jax.grad",), 5)], peers={"textbook": PEERS["textbook"]})
     relative = {(r.implementation, r.regime): r.relative for r in records if r.route == "jax.grad"}
     assert relative["textbook", "confidently wrong"] > 0.99
     assert relative["textbook", "confidently right"] > 0.5
     assert relative["ce_jax", "confidently wrong"] < 2e-6
-    assert not any(verdict.record.implementation == "textbook" for verdict in check_bounds(records))
+    assert not any(check.record.implementation == "textbook" for check in check_bounds(records))
 
 
 def test_error_against_margin_shows_the_known_defect():
@@ -294,8 +313,10 @@ def test_a_wrong_value_is_found(mistake, dtype):
         return mistake(LOSSES["cross_entropy"].value(z, y, axis=axis, where=where))
 
     loss = Loss("cross_entropy", value, LOSSES["cross_entropy"].grad, LOSSES["cross_entropy"].manual)
-    found = broken(run_audit(loss, dtype=dtype, programs=[Program(3, ("value", "hand-written gradient"), 4)], peers={}))
-    assert {verdict.record.route for verdict in found} == {"value"}
+    failures = broken(
+        run_audit(loss, dtype=dtype, programs=[Program(3, ("value", "hand-written gradient"), 4)], peers={})
+    )
+    assert {check.record.route for check in failures} == {"value"}
 
 
 def test_the_textbook_formula_passed_off_as_ours_is_found():
@@ -305,8 +326,8 @@ def test_the_textbook_formula_passed_off_as_ours_is_found():
         return jnp.sum((p - jax.nn.one_hot(y, z.shape[-1], dtype=p.dtype)) ** 2, axis)
 
     loss = Loss("ssr", value, LOSSES["ssr"].grad, LOSSES["ssr"].manual)
-    found = {v.bound.title for v in broken(run_audit(loss, programs=[Program(4, ("value", "jax.grad"), 6)], peers={}))}
-    assert {"SSR, value", "SSR, gradient"} <= found
+    failures = broken(run_audit(loss, programs=[Program(4, ("value", "jax.grad"), 6)], peers={}))
+    assert {"SSR, value", "SSR, gradient"} <= {check.bound.title for check in failures}
 
 
 # A loss without a definition
@@ -330,8 +351,8 @@ def test_a_loss_of_ones_own_is_compared_with_its_differences():
 
 def test_a_wrong_gradient_of_ones_own_loss_is_found():
     loss = Loss("mine", squared_hinge, lambda z, y: -jax.grad(lambda z: squared_hinge(z, y).sum())(z), None)
-    found = broken(run_audit(loss, programs=[Program(4, ("jax.grad", "hand-written gradient"), 6)]))
-    assert {verdict.record.route for verdict in found} == {"hand-written gradient"}
+    failures = broken(run_audit(loss, programs=[Program(4, ("jax.grad", "hand-written gradient"), 6)]))
+    assert {check.record.route for check in failures} == {"hand-written gradient"}
 
 
 def test_differences_skip_rows_they_cannot_judge():
@@ -345,7 +366,7 @@ def test_differences_skip_rows_they_cannot_judge():
 # Bounds
 
 
-def test_a_verdict_shows_the_record_that_strains_its_bound_most():
+def test_a_check_shows_the_record_that_strains_its_bound_most():
     fields = {"dtype": "float32", "num_classes": 3, "rows": 1, "relative": 0.0, "row_sum": np.nan, "result": "float32"}
     records = [
         Record(
@@ -372,18 +393,18 @@ def test_a_verdict_shows_the_record_that_strains_its_bound_most():
 def small_command(monkeypatch):
     """The command on few rows, without the figure's rows, and without touching the user's compilation cache."""
     routes = ("value", "jax.grad", "hand-written gradient")
-    monkeypatch.setattr(application, "QUICK_FULL", {"float32": (Program(3, routes, 3),)})
-    monkeypatch.setattr(application, "torch_peers", dict)
-    monkeypatch.setattr(application, "prepare_jax", lambda: None)
+    monkeypatch.setattr(measuring, "QUICK_FULL", {"float32": (Program(3, routes, 3),)})
+    monkeypatch.setattr(command, "torch_peers", dict)
+    monkeypatch.setattr(command, "prepare_jax", lambda: None)
     margin = np.linspace(-80, 80, 33)
     errors = {"ce_jax": np.where(margin > 40, np.nan, 1e-7), "textbook": np.ones(33)}
     curves = {"margin": margin, "value": errors, "gradient": errors}
-    monkeypatch.setattr(application, "error_against_margin", lambda name: curves)
+    monkeypatch.setattr(command, "error_against_margin", lambda name: curves)
 
 
 def run_command(losses, out):
     output = io.StringIO()
-    code = application.audit_command(losses, out, True, Console(file=output, highlight=False, width=80))
+    code = audit_command(losses, out, True, Console(file=output, highlight=False, width=80))
     return code, output.getvalue()
 
 
@@ -415,8 +436,8 @@ def test_the_command_prints_and_writes(small_command, tmp_path):
 
 def test_the_command_fails_where_a_bound_is_broken(small_command, tmp_path, monkeypatch):
     monkeypatch.setitem(LOSSES, "ssr", SSR._replace(grad=flipped))
-    monkeypatch.setattr(application, "QUICK_FULL", {"float32": (Program(3, ("hand-written gradient",), 3),)})
-    monkeypatch.setattr(application.plots, "save", lambda *figure: None)
+    monkeypatch.setattr(measuring, "QUICK_FULL", {"float32": (Program(3, ("hand-written gradient",), 3),)})
+    monkeypatch.setattr(command.canvas, "save", lambda *figure: None)
     code, output = run_command(["ssr"], tmp_path)
     assert code == 1
     assert "BROKEN: SSR, gradient: ssr, float32, hand-written gradient" in output
@@ -428,19 +449,29 @@ def test_the_command_names_what_it_does_not_know(small_command, tmp_path):
         run_command(["srr"], tmp_path)
     with pytest.raises(UserError, match="fails on float32 logits"):
         run_command(["tests.bad_losses:broken"], tmp_path)
-    with pytest.raises(UserError, match=r"expected one value per row, shape \(15,\), came \(\)"):
+    with pytest.raises(UserError, match=r"expected one value per row, shape \(15,\), got \(\)"):
         run_command(["tests.bad_losses:summed"], tmp_path)
 
 
 def test_pytorch_is_measured_where_it_is_installed():
     pytest.importorskip("torch")
-    (peer,) = application.torch_peers().values()
+    (peer,) = torch_peers().values()
     z, y = np.array([[0.0, 20.0, 1.0]], np.float32), np.array([0], np.int32)
-    found = peer("cross_entropy", z, y, None, {})
-    assert found["value"] == pytest.approx(20.0)
-    assert found["gradient"][0] == pytest.approx([-1.0, 1.0, 0.0], abs=1e-6)
+    results = peer("cross_entropy", z, y, None, {})
+    assert results["value"] == pytest.approx(20.0)
+    assert results["gradient"][0] == pytest.approx([-1.0, 1.0, 0.0], abs=1e-6)
     assert peer("ssr", z, y, np.array([[True, True, False]]), {})["value"] == pytest.approx(2.0)
     assert peer("focal_loss", z, y, None, {}) is None
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_formulas_of_pytorch_reduce_as_asked(name):
+    torch = pytest.importorskip("torch")
+    batch = make_batch(("typical",), 5, 6, "float32")
+    z, y = torch.tensor(batch.logits), torch.tensor(batch.labels).long()
+    formula = torch_formulas()[name]
+    np.testing.assert_allclose(formula(z, y), LOSSES[name].value(batch.logits, batch.labels), rtol=1e-4)
+    np.testing.assert_allclose(formula(z, y, reduction="mean"), formula(z, y).mean(), rtol=1e-6)
 
 
 def test_figures_of_half_precision_are_numbers():

@@ -26,18 +26,18 @@ MISUSE = {
     "integer logits": ({"logits": np.ones((N, K), int)}, TypeError, "floating point.*got int.*astype"),
     "complex logits": ({"logits": np.ones((N, K), complex)}, TypeError, "floating point.*got complex.*astype"),
     "scalar logits": ({"logits": np.float32(1.0)}, ValueError, "class axis.*got a scalar.*pass an array"),
-    "no classes": ({"logits": np.ones((N, 0), np.float32)}, ValueError, r"one class, got shape \(3, 0\): pass"),
-    "float labels": ({"labels": np.zeros(N, np.float32)}, TypeError, "integers, got float32: .*_with_targets"),
-    "boolean labels": ({"labels": np.zeros(N, bool)}, TypeError, "integers, got bool: .*_with_targets"),
-    "one-hot labels": ({"labels": np.eye(N, K, dtype=int)}, ValueError, r"\(3,\), got \(3, 4\): .*never broadcast"),
-    "labels as a column": ({"labels": np.zeros((N, 1), int)}, ValueError, r"\(3,\), got \(3, 1\): .*never broadcast"),
-    "too few labels": ({"labels": np.zeros(2, int)}, ValueError, r"\(3,\), got \(2,\): .*never broadcast"),
-    "one label for all": ({"labels": np.array(0)}, ValueError, r"\(3,\), got \(\): .*never broadcast"),
+    "no classes": ({"logits": np.ones((N, 0), np.float32)}, ValueError, r"one class, got shape \(3, 0\); pass"),
+    "float labels": ({"labels": np.zeros(N, np.float32)}, TypeError, "integers, got float32; .*_with_targets"),
+    "boolean labels": ({"labels": np.zeros(N, bool)}, TypeError, "integers, got bool; .*_with_targets"),
+    "one-hot labels": ({"labels": np.eye(N, K, dtype=int)}, ValueError, r"\(3,\), got \(3, 4\); .*never broadcast"),
+    "labels as a column": ({"labels": np.zeros((N, 1), int)}, ValueError, r"\(3,\), got \(3, 1\); .*never broadcast"),
+    "too few labels": ({"labels": np.zeros(2, int)}, ValueError, r"\(3,\), got \(2,\); .*never broadcast"),
+    "one label for all": ({"labels": np.array(0)}, ValueError, r"\(3,\), got \(\); .*never broadcast"),
     "0/1 where": ({"where": np.ones((N, K), int)}, TypeError, "boolean, got int.*comparison"),
-    "where of another shape": ({"where": np.ones((2, K), bool)}, ValueError, r"\(3, 4\), got \(2, 4\): give it"),
-    "where with more axes": ({"where": np.ones((2, N, K), bool)}, ValueError, r"\(3, 4\), got \(2, 3, 4\): give it"),
-    "axis behind the last": ({"axis": 2}, ValueError, r"-2\.\.1 .*\(3, 4\), got 2: pass"),
-    "axis before the first": ({"axis": -3}, ValueError, r"-2\.\.1 .*\(3, 4\), got -3: pass"),
+    "where of another shape": ({"where": np.ones((2, K), bool)}, ValueError, r"\(3, 4\), got \(2, 4\); give it"),
+    "where with more axes": ({"where": np.ones((2, N, K), bool)}, ValueError, r"\(3, 4\), got \(2, 3, 4\); give it"),
+    "axis behind the last": ({"axis": 2}, ValueError, r"-2\.\.1 .*\(3, 4\), got 2; pass"),
+    "axis before the first": ({"axis": -3}, ValueError, r"-2\.\.1 .*\(3, 4\), got -3; pass"),
 }
 KNOBS = [
     ("cross_entropy", "label_smoothing"),
@@ -95,7 +95,7 @@ def test_misuse_of_the_other_functions(misuse):
 def test_a_parameter_is_one_number(name, option):
     loss = LOSSES[name]
     for function in (loss.value, loss.grad, loss.manual):
-        expected = {"error": ValueError, "message": rf"{option} must be a number, got shape \(3,\): use jax.vmap"}
+        expected = {"error": ValueError, "message": rf"{option}: expected a number, got shape \(3,\); use jax.vmap"}
         raises_when_traced(function, LOGITS, LABELS, **expected, **{option: np.ones(3, np.float32)})
 
 
@@ -107,8 +107,8 @@ def test_misuse_of_targets_and_directions():
                 function, LOGITS, LABELS, error=TypeError, message="floating point, got int.*integer form"
             )
             row = np.full(K, 0.25, np.float32)
-            raises_when_traced(function, LOGITS, row, error=ValueError, message=r"\(3, 4\), got \(4,\): .*broadcast")
-        expected = {"error": ValueError, "message": r"\(3, 4\), got \(4,\): use jax.vmap"}
+            raises_when_traced(function, LOGITS, row, error=ValueError, message=r"\(3, 4\), got \(4,\); .*broadcast")
+        expected = {"error": ValueError, "message": r"\(3, 4\), got \(4,\); use jax.vmap"}
         raises_when_traced(getattr(losses, f"{name}_hvp"), LOGITS, LABELS, np.ones(K, np.float32), **expected)
 
 
@@ -318,8 +318,9 @@ def test_mean_over():
         losses.mean_over(jnp.array([1, 2]))
     with pytest.raises(TypeError, match=r"boolean, got float.*comparison"):
         losses.mean_over(rows, where=jnp.ones(3))
-    with pytest.raises(ValueError, match=r"\(3,\), got \(2,\)"):
-        losses.mean_over(rows, where=jnp.ones(2, bool))
+    for option in ({"where": jnp.ones(2, bool)}, {"weights": jnp.ones(2)}):
+        with pytest.raises(ValueError, match=rf"{next(iter(option))}: .*\(3,\), got \(2,\); give it"):
+            losses.mean_over(rows, **option)
 
 
 def test_the_mean_over_no_row_is_zero():
@@ -353,12 +354,12 @@ def test_weights_reach_the_gradient_and_have_one():
 
 def test_validate_labels_names_the_first_wrong_label():
     losses.validate_labels(np.array([[0, 4], [2, 1]]), 5)
-    with pytest.raises(ValueError, match=r"labels\[1, 0\] is -100, expected 0..4: 2 of 4 labels"):
+    with pytest.raises(ValueError, match=r"labels\[1, 0\]: expected 0..4, got -100; 2 of 4 labels"):
         losses.validate_labels(np.array([[0, 4], [-100, 5]]), 5)
-    with pytest.raises(ValueError, match=r"labels is 5, expected 0\.\.4"):
+    with pytest.raises(ValueError, match=r"labels: expected 0\.\.4, got 5"):
         losses.validate_labels(5, 5)
     losses.validate_labels(np.array([0, -100]), 5, where=np.array([True, False]))
-    with pytest.raises(ValueError, match=r"labels\[2\] is 9"):
+    with pytest.raises(ValueError, match=r"labels\[2\]: .* got 9"):
         losses.validate_labels(np.array([0, -100, 9]), 5, where=np.array([True, False, True]))
     with pytest.raises(TypeError, match="integers, got float"):
         losses.validate_labels(np.array([0.0]), 5)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from ce_jax import Hyperparameters
+from ce_jax.comparing import AnalysisOptions, Choice, Curves, Listener, RateGrid, SweepOptions, Trained, TrainOptions
 from experiments.__main__ import main
 from experiments.claims import (
     CLAIMS,
@@ -27,16 +28,16 @@ from experiments.claims import (
 )
 from experiments.claims.record import Claim, Findings, Measurement, Request, effect_text, verdict_of
 from experiments.claims.statistics import share_closed
-from experiments.claims.workloads import Trained, moved, trained
-from experiments.config import AnalysisOptions, Config, RateGrid, SweepOptions, TrainOptions
-from experiments.progress import silent
-from experiments.workload import load_workload
+from experiments.claims.workloads import TrainedConfig, moved, trained
+from experiments.config import Config
+from experiments.run.workload import load_workload
 
 IDS = {
     "escape-time", "nielsen-erratum", "textbook-network", "gentle-vs-saturated", "rate-unit", "tail-law",
     "dose-response", "landscape", "stuck-deep-sigmoid", "many-classes", "calibration", "default-gap",
 }  # fmt: skip
 KEYS = {"schema", "id", "statement", "source", "verdict", "rule", "quick", "seeds", "minutes", "measurements"}
+KEYS |= {"source_code"}
 
 
 def near(value, half=0.01):
@@ -44,7 +45,7 @@ def near(value, half=0.01):
 
 
 def request(folder, seed=0):
-    return Request(True, seed, folder, silent())
+    return Request(True, seed, folder, Listener())
 
 
 def test_the_twelve_claims_are_there():
@@ -54,7 +55,7 @@ def test_the_twelve_claims_are_there():
         assert all((claim.statement, claim.source, claim.protocol, claim.rule, claim.effect))
         assert re.search("[Cc]onfirmed", claim.rule)
         assert re.search("[Rr]efuted", claim.rule)
-        assert re.fullmatch("[0-9a-f]{10}", claim.definition)
+        assert re.fullmatch("[0-9a-f]{16}", claim.definition)
 
 
 def test_a_bare_ssr_in_a_statement_says_on_what():
@@ -81,10 +82,10 @@ class TestExactClaims:
         assert escape_time.decide(off) == "refuted"
 
     def test_escape_time_breaks_when_the_losses_are_swapped(self, monkeypatch):
-        from ce_jax import LOSSES
+        from ce_jax.losses import hand_written
 
-        swapped = {"cross_entropy": LOSSES["ssr"], "ssr": LOSSES["cross_entropy"]}
-        monkeypatch.setattr("experiments.lesson.escape.LOSSES", swapped)
+        swap = {"cross_entropy": "ssr", "ssr": "cross_entropy"}
+        monkeypatch.setattr("experiments.lesson.escape.hand_written", lambda loss: hand_written(swap[loss]))
         monkeypatch.setattr("experiments.claims.escape_time.STARTS", (4.0, 6.0))
         escape_time.count_steps.clear_cache()
         counted, closed = escape_time.count(0.15)[""], escape_time.predict(0.15)[""]
@@ -244,10 +245,13 @@ class TestRules:
 
 
 def made_up(accuracies):
-    """A `Trained` of one loss from validation accuracies [S, E]; NaN means diverged."""
+    """A `TrainedConfig` of one loss from validation accuracies [S, E]; NaN means diverged."""
     config = Config("iris", "linear", ("ssr",), analysis=AnalysisOptions((0.9,)))
-    curves = {"ssr/validation_accuracy": accuracies, "ssr/train_loss": np.where(np.isnan(accuracies), np.nan, 1.0)}
-    return Trained(config, np.array([0, 10, 20]), np.array([1.0]), {"ssr": 0}, {}, curves, {})
+    arrays = {"steps": np.array([0, 10, 20]), "seeds": np.arange(len(accuracies)), "learning_rates/ssr": np.ones(1)}
+    arrays["ssr/validation_accuracy"] = accuracies[None]
+    arrays["ssr/train_loss"] = np.where(np.isnan(accuracies), np.nan, 1.0)[None]
+    curves = Curves.from_arrays(arrays)
+    return TrainedConfig(config, Trained(curves, curves, {"ssr": Choice(0, 0)}))
 
 
 def test_censored_and_diverged_runs_stay_in_the_sample():
@@ -271,41 +275,45 @@ def test_pairing_of_seeds_makes_the_interval_narrow():
 def test_training_tunes_on_other_seeds_and_stores_its_curves(tmp_path, monkeypatch):
     config = Config(
         "iris", "linear", ("cross_entropy", "ssr"), train=TrainOptions(20, evaluations=4),
-        sweep=SweepOptions(RateGrid(0.1, 10, 3), widen=1, seeds=3, tuning_seeds=2),
+        sweep=SweepOptions(RateGrid(0.1, 10.0, 3), widen=1, seeds=3, tuning_seeds=2),
         analysis=AnalysisOptions(tune_by="final_accuracy"),
     )  # fmt: skip
     first = trained("x", config, request(tmp_path, seed=2))
     assert first.config.sweep.first_seed == moved(config, request(tmp_path, 2)).sweep.first_seed == 20_000
-    assert first.tuning["ssr/test_accuracy"].shape == (len(first.rates), 2, len(first.steps))
-    assert first.fresh["ssr/test_accuracy"].shape == (3, len(first.steps))
-    start = "cross_entropy/ssr", "ssr/ssr"  # the same metric of both runs, before any step
-    np.testing.assert_allclose(*(first.fresh[key][:, 0] for key in start), rtol=1e-6)
+    assert first.trained.tuning["ssr"]["test_accuracy"].shape == (len(first.rates), 2, len(first.steps))
+    assert first.curve("ssr", "test_accuracy").shape == (3, len(first.steps))
+    # The same metric of both runs, before any step.
+    np.testing.assert_allclose(*(first.curve(loss, "ssr")[:, 0] for loss in first.losses), rtol=1e-6)
     monkeypatch.setattr("experiments.claims.workloads.load_workload", None)  # nothing may be trained again
     again = trained("x", config, request(tmp_path, seed=2))
-    np.testing.assert_array_equal(again.fresh["ssr/ssr"], first.fresh["ssr/ssr"])
+    np.testing.assert_array_equal(again.curve("ssr", "ssr"), first.curve("ssr", "ssr"))
+    # Curves that other code has stored are trained again, and what was to train is gone.
+    monkeypatch.setattr("experiments.run.provenance.source", lambda *more: "other")
+    with pytest.raises(TypeError):
+        trained("x", config, request(tmp_path, seed=2))
 
 
 @pytest.mark.slow
 def test_every_arm_is_trained_on_its_own_loss_at_its_own_rate_and_seed(tmp_path):
     config = Config(
         "iris", "linear", ("cross_entropy", "ssr"), train=TrainOptions(20, batch_size=16, evaluations=4),
-        sweep=SweepOptions(RateGrid(0.01, 1, 3), widen=0, seeds=2, tuning_seeds=2),
+        sweep=SweepOptions(RateGrid(0.01, 1.0, 3), widen=0, seeds=2, tuning_seeds=2),
     )  # fmt: skip
     run = trained("x", config, request(tmp_path), everywhere=True)
-    workload = load_workload("x", run.config)
-    for arm in workload.arms:
-        loss, train = arm.label, jax.jit(workload.train(arm))
-        np.testing.assert_allclose(run.fresh[f"{loss}/train_loss"], run.fresh[f"{loss}/{loss}"], rtol=1e-5)
+    task = load_workload("x", run.config).task
+    for arm in task.arms:
+        loss, train = arm.label, jax.jit(task.train(arm))
+        np.testing.assert_allclose(run.curve(loss, "train_loss"), run.curve(loss, loss), rtol=1e-5)
         for seed in range(4):  # two that tune, then two fresh ones
-            splits = jax.tree.map(lambda leaf, seed=seed: leaf[seed], workload.splits)
-            key = jax.random.key(int(workload.seeds[seed]), impl="threefry2x32")
+            splits = task.splits_of(seed)
+            key = jax.random.key(int(task.seeds[seed]), impl="threefry2x32")
             for place, rate in enumerate(run.rates):
-                alone = train(key, Hyperparameters(np.float32(rate), {}), splits)
-                part = run.tuning if seed < 2 else run.everywhere
-                found = part[f"{loss}/cross_entropy"][place, seed % 2]
+                alone = train(key, Hyperparameters(np.float32(rate)), splits)
+                part = run.trained.tuning if seed < 2 else run.trained.fresh
+                found = part[loss]["cross_entropy"][place, seed % 2]
                 np.testing.assert_allclose(found, alone["cross_entropy"], rtol=1e-4)
-                if seed >= 2 and place == run.chosen[loss]:
-                    np.testing.assert_array_equal(run.fresh[f"{loss}/cross_entropy"][seed - 2], found)
+                if seed >= 2 and rate == run.rate(loss):
+                    np.testing.assert_array_equal(run.curve(loss, "cross_entropy")[seed - 2], found)
 
 
 def measure_something(request):
@@ -352,7 +360,7 @@ def test_verdict_file_page_and_resumption(tmp_path, only_small, monkeypatch):
 
 
 def test_infinite_values_are_null(tmp_path):
-    verdict = command.measure(SMALL, Request(True, 1, tmp_path / "small" / "runs", silent()))
+    verdict = command.measure(SMALL, Request(True, 1, tmp_path / "small" / "runs", Listener()))
     assert verdict["measurements"]["a/b"]["value"] is None
     assert effect_text(verdict["measurements"]["a/b"]).startswith("–")
 
@@ -370,7 +378,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(words, expected, tmp_path, caps
 
 
 def test_the_table_names_effect_and_interval(tmp_path, only_small):
-    command.measure(SMALL, Request(False, 0, tmp_path / "small" / "runs", silent()))
+    command.measure(SMALL, Request(False, 0, tmp_path / "small" / "runs", Listener()))
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(command.table([SMALL], tmp_path))
     assert re.search(r"small +A statement\. +confirmed +a/b: 1 \[0\.5, 1\.5\] steps +0\.0", console.export_text())

@@ -6,10 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from experiments import builtin
-from experiments.data import DATASETS, DataOptions, Dataset, fingerprint, load_dataset, make_splits
+from ce_jax.comparing import SplitOptions, make_splits, split_indices
+from experiments.data import DATASETS, DataOptions, Dataset, builtin, fingerprint, load_dataset, split_dataset
 from experiments.errors import UserError
-from experiments.splits import SplitOptions, split_indices
 
 
 def toy(counts=(20, 30, 50), features=4) -> Dataset:
@@ -87,12 +86,12 @@ def test_spiral_arms_are_one_arm_turned():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"examples": 0}, "examples: expected a whole number from 1, came 0"),
-        ({"label_noise": 1.5}, "label_noise: expected a fraction between 0 and 1, came 1.5"),
+        ({"examples": 0}, "examples: expected a whole number from 1, got 0"),
+        ({"label_noise": 1.5}, "label_noise: expected a fraction between 0 and 1, got 1.5"),
         ({"label_noise": float("nan")}, "label_noise"),
-        ({"scale": "minmix"}, "scale: expected one of standardize, minmax, unit, none, came 'minmix'"),
-        ({"num_classes": 1}, "num_classes: expected a whole number from 2, came 1"),
-        ({"separation": float("inf")}, "separation: expected a number from 0, came inf"),
+        ({"scale": "minmix"}, "scale: expected one of standardize, minmax, unit, none, got 'minmix'"),
+        ({"num_classes": 1}, "num_classes: expected a whole number from 2, got 1"),
+        ({"separation": float("inf")}, "separation: expected a number from 0, got inf"),
     ],
 )
 def test_options_out_of_range(options, message):
@@ -126,7 +125,7 @@ def test_classes_that_are_not_there():
         load_dataset("iris", DataOptions(classes=("setsoa", "virginica")))
     with pytest.raises(UserError, match="not '3'"):
         load_dataset("iris", DataOptions(classes=(0, 3)))
-    with pytest.raises(UserError, match=r"at least two different classes, came \['setosa', 0\]"):
+    with pytest.raises(UserError, match=r"at least two different classes, got \['setosa', 0\]"):
         load_dataset("iris", DataOptions(classes=("setosa", 0)))
 
 
@@ -136,7 +135,7 @@ def test_subsample_is_stratified():
     np.testing.assert_array_equal(small.inputs, again.inputs)
     other = load_dataset("breast_cancer", DataOptions(examples=100, generator_seed=1))
     assert fingerprint(other) != fingerprint(small)
-    with pytest.raises(UserError, match=r"data\.examples: expected at most 569, .* came 570"):
+    with pytest.raises(UserError, match=r"data\.examples: expected at most 569, .* got 570"):
         load_dataset("breast_cancer", DataOptions(examples=570))
 
 
@@ -192,16 +191,20 @@ def test_split_is_shuffled_and_belongs_to_its_seed():
 
 
 def test_splits_that_are_impossible():
-    with pytest.raises(UserError, match="class '1': expected at least 3 examples to split, one for each part, came 2"):
-        split_indices(np.repeat([0, 1], [50, 2]), SplitOptions(), 0)
+    labels = np.repeat([0, 1], [50, 2])
+    with pytest.raises(ValueError, match="class '1': expected at least 3 examples to split, one for each part, got 2"):
+        split_indices(labels, SplitOptions(), 0)
+    dataset = Dataset("toy", np.ones((52, 1)), labels, ("many", "few"), ("x0",), "toy")
+    with pytest.raises(UserError, match=r"dataset 'toy': class 'few': expected at least 3 examples to split, .* got 2"):
+        split_dataset(dataset, DataOptions(), [0], "float32")
     with pytest.raises(UserError, match="75 validation and 74 test examples leave less than one training example"):
         load_dataset("iris", DataOptions(split=SplitOptions(validation=75, test=74)))
 
 
 def test_one_split_per_seed_or_one_for_all():
     dataset = toy()
-    own = make_splits(dataset, DataOptions(label_noise=0.2), [5, 6, 7], "float32")
-    changed = make_splits(dataset, DataOptions(label_noise=0.2), [5, 9, 7, 8], "float32")
+    own = split_dataset(dataset, DataOptions(label_noise=0.2), [5, 6, 7], "float32")
+    changed = split_dataset(dataset, DataOptions(label_noise=0.2), [5, 9, 7, 8], "float32")
     for one, two in zip(own, changed, strict=True):
         assert one.inputs.shape == (3, *two.inputs.shape[1:])
         assert (one.inputs.dtype, one.labels.dtype) == (np.float32, np.int32)
@@ -209,7 +212,7 @@ def test_one_split_per_seed_or_one_for_all():
             for lane, same in ((0, True), (1, False), (2, True)):
                 assert np.array_equal(getattr(one, field)[lane], getattr(two, field)[lane]) == same
     fixed = DataOptions(label_noise=0.2, split=SplitOptions(seed=6))
-    for one, two in zip(own, make_splits(dataset, fixed, [1, 2], "float32"), strict=True):
+    for one, two in zip(own, split_dataset(dataset, fixed, [1, 2], "float32"), strict=True):
         np.testing.assert_array_equal(one.inputs[1], two.inputs)
         np.testing.assert_array_equal(one.labels[1], two.labels)
 
@@ -217,7 +220,7 @@ def test_one_split_per_seed_or_one_for_all():
 @pytest.mark.parametrize("scale", ["standardize", "minmax", "unit", "none"])
 def test_scaling_is_fitted_on_the_training_part(scale):
     dataset, options = toy(), DataOptions(scale=scale, split=SplitOptions(seed=0))
-    train, validation, test = make_splits(dataset, options, [], "float64")
+    train, validation, test = split_dataset(dataset, options, [], "float64")
     rows, _, test_rows = split_indices(dataset.labels, options.split, 0)
     if scale == "standardize":
         np.testing.assert_allclose(train.inputs.mean(axis=0), 0, atol=1e-12)
@@ -231,7 +234,7 @@ def test_scaling_is_fitted_on_the_training_part(scale):
 
     poisoned = dataset.inputs.copy()
     poisoned[test_rows] = 1e6
-    again = make_splits(dataset._replace(inputs=poisoned), options, [], "float64")
+    again = split_dataset(dataset._replace(inputs=poisoned), options, [], "float64")
     np.testing.assert_array_equal(again.train.inputs, train.inputs)
     np.testing.assert_array_equal(again.validation.inputs, validation.inputs)
     assert np.all(again.test.inputs > test.inputs.max())
@@ -243,7 +246,7 @@ def test_constant_features_stay_finite(scale, value):
     dataset = toy()
     dataset.inputs[:, 1] = value
     dataset.inputs[:, 2] = 0.0
-    train = make_splits(dataset, DataOptions(scale=scale, split=SplitOptions(seed=0)), [], "float64").train
+    train = split_dataset(dataset, DataOptions(scale=scale, split=SplitOptions(seed=0)), [], "float64").train
     assert np.isfinite(train.inputs).all()
     assert np.ptp(train.inputs[:, 1]) == 0
     if scale in ("standardize", "minmax"):
@@ -253,7 +256,7 @@ def test_constant_features_stay_finite(scale, value):
 def test_digits_and_unit_scale_is_division_by_16():
     dataset = load_dataset("digits", DataOptions())
     options = DataOptions(scale="unit", split=SplitOptions(seed=0))
-    train = make_splits(dataset, options, [], "float32").train
+    train = split_dataset(dataset, options, [], "float32").train
     rows = split_indices(dataset.labels, options.split, 0)[0]
     np.testing.assert_array_equal(train.inputs, (dataset.inputs[rows] / 16).astype(np.float32))
 
@@ -263,13 +266,15 @@ def test_values_too_large_for_the_dtype(scale):
     dataset = toy()
     dataset.inputs[:50, 3] = 1e200
     with pytest.raises(UserError, match="dataset 'toy': values of 'x3' are too large for float32"):
-        make_splits(dataset, DataOptions(scale=scale), [0], "float32")
+        split_dataset(dataset, DataOptions(scale=scale), [0], "float32")
+    with pytest.raises(ValueError, match=r"^values of feature 3 are too large for float32"):
+        make_splits(dataset.inputs, dataset.labels, DataOptions(scale=scale), [0], dtype="float32")
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 1.0])
 def test_label_noise_only_in_training(fraction):
     dataset = toy((300, 300, 300))
-    clean, noisy = (make_splits(dataset, DataOptions(label_noise=f), [0, 1], "float32") for f in (0.0, fraction))
+    clean, noisy = (split_dataset(dataset, DataOptions(label_noise=f), [0, 1], "float32") for f in (0.0, fraction))
     changed = noisy.train.labels != clean.train.labels
     assert changed.sum(axis=1).tolist() == [round(fraction * 540)] * 2
     assert np.array_equal(*changed) == (fraction in (0, 1))
@@ -283,6 +288,6 @@ def test_label_noise_only_in_training(fraction):
 
 def test_label_noise_is_uniform_over_the_other_classes():
     dataset = toy((4000, 4000, 4000, 4000), features=1)
-    clean, noisy = (make_splits(dataset, DataOptions(label_noise=f), [0], "float32").train for f in (0.0, 0.5))
+    clean, noisy = (split_dataset(dataset, DataOptions(label_noise=f), [0], "float32").train for f in (0.0, 0.5))
     moves = np.bincount(((noisy.labels - clean.labels) % 4)[0], minlength=4) / clean.labels.size
     np.testing.assert_allclose(moves, [0.5, 1 / 6, 1 / 6, 1 / 6], atol=0.02)

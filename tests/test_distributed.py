@@ -1,5 +1,6 @@
 """One run on two real processes over the loopback equals a run of one process; who leads, and what is refused."""
 
+import importlib
 import os
 import socket
 import subprocess
@@ -10,13 +11,13 @@ import jax
 import numpy as np
 import pytest
 
-import experiments.run as run_module
-from ce_jax import _placement
-from experiments import distributed
 from experiments.config import load_config
 from experiments.errors import UserError
-from experiments.store import open_run, read_arrays
-from experiments.workload import load_workload
+from experiments.files import read_arrays
+from experiments.run import distributed
+from experiments.run.folder import open_run
+from experiments.run.provenance import run_name
+from experiments.run.workload import load_workload
 from tests.small_run import ROOT, run, the_folder
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "own_cache")
@@ -68,8 +69,7 @@ def test_two_processes_continue_and_finish_a_run(config, tmp_path):
     assert codes == [0], printed
     codes, printed = ended(start(config, tmp_path / "out", cache, 4, "--shard", "1/2"))
     assert codes == [0], printed
-    (partial,) = (tmp_path / "out").iterdir()
-    assert list(partial.glob("parts/*.npz"))
+    assert list(the_folder(tmp_path / "out").glob("parts/*.npz"))
     codes, printed = on_two_processes(config, (tmp_path / "out", tmp_path / "other"), cache)
     assert codes == [0, 0], printed
     assert "report.html" in printed[0][0]
@@ -88,7 +88,7 @@ def test_two_processes_continue_and_finish_a_run(config, tmp_path):
 def test_a_held_folder_ends_both_processes(config, tmp_path):
     """The follower looks at another folder: it can only have heard of it from the leader."""
     name, (one,) = load_config(config)
-    with open_run(tmp_path / "out" / run_module.run_name(load_workload(name, one))):
+    with open_run(tmp_path / "out" / run_name(load_workload(name, one))):
         codes, printed = on_two_processes(config, (tmp_path / "out", tmp_path / "other"), tmp_path / "cache")
     assert codes == [2, 2], printed
     assert all("another process is working on this run" in errors for _, errors in printed)
@@ -126,7 +126,8 @@ def test_no_cluster_is_one_line_and_exit_code_2(config, tmp_path, monkeypatch, c
 def test_devices_are_taken_from_all_processes_in_turn(monkeypatch):
     devices = [SimpleNamespace(process_index=process, name=f"{process}{i}") for process in range(3) for i in range(2)]
     monkeypatch.setattr(jax, "devices", lambda: devices)
-    assert [device.name for device in _placement.devices(4)] == ["00", "10", "20", "01"]
+    placement = importlib.import_module("ce_jax.sweeping._placement")
+    assert [device.name for device in placement.devices(4)] == ["00", "10", "20", "01"]
 
 
 def test_one_process_asks_itself():

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ce_jax.losses import LOSSES, Loss
-from ce_jax.models import mlp
-from ce_jax.sweep import Plan, sweep
-from ce_jax.training import Hyperparameters, Training, make_train
+from ce_jax.models import linear, mlp
+from ce_jax.sweeping import Plan, sweep
+from ce_jax.training import Hyperparameters, Training, make_train, switched
 from tests.test_training import data
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
@@ -67,7 +67,7 @@ def test_threads_give_the_same_curves(here):
 
 
 def test_waves_are_pickled_gathered_in_order_and_compiled_once(here, monkeypatch):
-    module = importlib.import_module("ce_jax.sweep")  # the package exports a function of that name
+    module = importlib.import_module("ce_jax.sweeping._sweep")
     compiled, original = [], module.compile_wave
 
     def counting(*arguments):
@@ -110,11 +110,34 @@ def test_losses_are_pickled_by_name(name):
     assert pickle.loads(pickle.dumps(LOSSES[name])) is LOSSES[name]
 
 
-def test_what_cannot_be_made_again_says_so():
+def test_a_run_is_pickled_by_its_settings():
     own = Loss("own", LOSSES["ssr"].value, None, None)
     assert pickle.loads(pickle.dumps(own)) == own
-    with pytest.raises(TypeError, match="only those from make_train"):
-        pickle.dumps(Training(TRAIN.begin, TRAIN.step, TRAIN.evaluate, TRAIN.evaluate_at))
+    knobs = {"optimizer": "momentum", "optimizer_options": {"momentum": 0.8}, "batch_size": 5, "row_block": 2}
+    train = make_train(linear(start="gentle"), own, num_classes=3, evaluate_at=(0, 2), **knobs)
+    other = pickle.loads(pickle.dumps(train))
+    assert isinstance(other, Training)
+    settings = [
+        {name: value for name, value in vars(one).items() if name != "model"} | {"start": one.model.start}
+        for one in (train, other)
+    ]
+    assert settings[0] == settings[1]
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
+        pickle.dumps(make_train(linear(), lambda z, y: z[:, 0], num_classes=3, evaluate_at=(0, 2)))
+
+
+def test_a_run_in_stages_is_pickled_with_both():
+    """The second under another loss, batch size and optimizer, at a rate of its own."""
+    second = make_train(
+        mlp((4,)), LOSSES["cross_entropy"], num_classes=3, evaluate_at=(0, 3, 8), optimizer="adam", batch_size=7
+    )
+    stages = switched(TRAIN, second, rate_factor=0.01)
+    here = sweep(stages, SEEDS, HYPER, data(), plan=PLAN)
+    found = sweep(stages, SEEDS, HYPER, data(), plan=PLAN, executor=Pickling())
+    assert found["train_loss"].shape == (3, 5, 3)
+    assert_same(found, here, rtol=0)
+    one_stage = sweep(second, SEEDS, HYPER, data(), plan=PLAN)
+    assert not np.allclose(found["cross_entropy"], one_stage["cross_entropy"])
 
 
 def test_fresh_processes_give_the_same_curves(here):

@@ -335,12 +335,12 @@ def test_a_verdict_claims_no_more_than_its_interval(estimate, word):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[[-2.5, 0.6]", "[[-2.5]", r"layers: layer 1: weights: row 1: expected 2 finite numbers, came \[-2.5\]"),
+        ("[[-2.5, 0.6]", "[[-2.5]", r"layers: layer 1: weights: row 1: expected 2 finite numbers, got \[-2.5\]"),
         ("biases = [1.6, 0.7]", "biases = [1.6]", "layer 1: weights: expected 1 rows"),
         ("biases = [1.6, 0.7]", "biases = [1.6, nan]", "layer 1: biases: expected 2 finite numbers"),
         ('label = "setosa"', 'label = "setossa"', "row 1: label: .* did you mean 'setosa'"),
         ('class_name = "setosa"', 'class_name = "rose"', "output_bias.class_name: expected one of"),
-        ("learning_rate = 1.0", "learning_rate = 0", "output_bias.learning_rate: expected a number above 0, came 0"),
+        ("learning_rate = 1.0", "learning_rate = 0", "output_bias.learning_rate: expected a number above 0, got 0"),
         ("[1.0, 0.54]", "[1.0]", "row 2: inputs: expected 2 finite numbers"),
         ('"relu"', '"rely"', "activation: .* did you mean 'relu'"),
         ('"petal width", ', "", "feature_names: expected 2 names"),
@@ -366,7 +366,7 @@ def test_a_wrong_network_file_is_said_in_one_line(tmp_path, old, new, message):
     [
         ("start=saturatd", "start: expected one of .* did you mean 'saturated'"),
         ("netwerk=x.toml", "netwerk: expected one of start, network; did you mean 'network'"),
-        ("saturated", "expected key=value, came 'saturated'"),
+        ("saturated", "expected key=value, got 'saturated'"),
         ("network=/no/such.toml", "no such network file"),
     ],
 )

@@ -7,6 +7,9 @@ what a reverse pass keeps (`test_residuals.py`) and the conventions of other lib
 
 import functools
 import importlib
+import inspect
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -229,12 +232,63 @@ def test_autodiff_does_not_use_the_gradients_written_by_hand(monkeypatch):
     def forbidden(*args, **kwargs):
         raise AssertionError("autodiff called a hand-written gradient")
 
-    for module in ("_cross_entropy", "_ssr", "_squared_errors", "_families", "_variants", "_logit_losses"):
+    for module in ("_cross_entropy", "_ssr", "_of_label", "_power", "_on_logits", "_stablemax"):
         module = importlib.import_module(f"ce_jax.losses.{module}")
         for attribute in [name for name in vars(module) if name.endswith("_grad")]:
             monkeypatch.setattr(module, attribute, forbidden)
     z, y = jnp.array([0.0, 1.0, 2.0]), jnp.array(1)
     with pytest.raises(AssertionError, match="hand-written"):
-        losses._ssr.ssr_grad(z, y)
+        importlib.import_module("ce_jax.losses._ssr").ssr_grad(z, y)
     for loss in LOSSES.values():
         jax.make_jaxpr(jax.grad(loss.value))(z, y)
+
+
+def test_files_import_from_above_alone():
+    """The listing in the docstring of the package is complete, and its order is that of the imports."""
+    folder = Path(losses.__file__).parent
+    order = re.findall(r"^    (_\w+)  ", losses.__doc__, re.M)
+    assert sorted(order) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    for row, name in enumerate(order):
+        imported = re.findall(r"^from ce_jax\.losses\.(\w+) import", (folder / f"{name}.py").read_text(), re.M)
+        assert set(imported) <= set(order[:row]), name
+
+
+def test_the_map_of_derivative_rules_is_complete():
+    """The docstring of `_odds` names every rule of the package, and the file of those that stand elsewhere."""
+    table = importlib.import_module("ce_jax.losses._odds").__doc__.split("| name |")[1]
+    named = set(re.findall(r"`(\w+)`", table))
+    files, rules = set(), set()
+    for path in Path(losses.__file__).parent.glob("*.py"):
+        found = re.findall(r"^ *@(\w+)\.defjvp", path.read_text(), re.M)
+        rules.update(found)
+        files.update([path.stem] if found else [])
+    assert named == rules | (files - {"_odds"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_as_loss_knows_its_own(name):
+    loss = LOSSES[name]
+    for given in (name, loss, loss.value, loss.manual):
+        assert losses.as_loss(given) is loss
+
+
+def test_as_loss_takes_a_function_and_names_it():
+    def hinge(logits, labels):
+        raise AssertionError("not called")
+
+    sharp = functools.partial(losses.focal_loss, gamma=5.0)
+    assert losses.as_loss(hinge) == losses.Loss("hinge", hinge, None, None)
+    assert losses.as_loss(sharp) == losses.Loss("partial", sharp, None, None)
+    assert losses.as_loss(losses.ssr_grad).grad is None
+
+
+def test_as_loss_says_what_it_expects():
+    start = "loss: expected one of cross_entropy, ssr, .*, a Loss or a function of .logits, labels., got "
+    with pytest.raises(ValueError, match=start + "'crossentropy'; did you mean 'cross_entropy'"):
+        losses.as_loss("crossentropy")
+    with pytest.raises(ValueError, match=start + "'xyz'$"):
+        losses.as_loss("xyz")
+    as_loss = inspect.unwrap(losses.as_loss)  # without the shape checks of conftest, which come first
+    for wrong in (3, None, losses.Loss):
+        with pytest.raises(TypeError, match=start + "<class"):
+            as_loss(wrong)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ce_jax.backprop import backprop
+from ce_jax import backprop
 from ce_jax.losses import LOSSES
 from ce_jax.models import Layer, linear, mlp
 

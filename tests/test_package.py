@@ -1,7 +1,11 @@
-"""The package as a whole: import direction, purity, the README, the wheel's contents."""
+"""The package as a whole: import direction, names, purity, the README, the wheel's contents."""
 
 import ast
 import doctest
+import graphlib
+import importlib
+import importlib.util
+import pkgutil
 import re
 import tomllib
 from pathlib import Path
@@ -15,43 +19,146 @@ LIBRARY = sorted((ROOT / "ce_jax").rglob("*.py"))
 APPLICATION = sorted((ROOT / "experiments").rglob("*.py"))
 README = (ROOT / "README.md").read_text()
 
-# The floor plan, bottom first: a file of the library imports only from rows above its own.
-FLOORS = (
+# The house, to be read from the top: a file imports only from its own row and from the rows above it.
+HOUSE = (
+    "ce_jax._checking",
     "ce_jax.losses",
     "ce_jax.models",
-    "ce_jax.backprop",
-    "ce_jax.audit",
+    "ce_jax._backprop",
+    "ce_jax.auditing",
     "ce_jax.training",
-    "ce_jax.sweep",
+    "ce_jax.sweeping",
     "ce_jax.analysis",
+    "ce_jax.comparing",
+    "ce_jax.landscape",
+    "ce_jax",
+    "experiments",
+    "experiments.errors",
+    "experiments.source",
+    "experiments.files",
+    "experiments.progress",
+    "experiments.runtime",
+    "experiments.data",
+    "experiments.config",
+    "experiments.pages",
+    "experiments.run",
+    "experiments.audit",
+    "experiments.bench",
+    "experiments.lesson",
+    "experiments.claims",
+    "experiments.listing",
+    "experiments.__main__",
 )
-
-
-def imports(path):
-    """Names of modules a file imports, `from a import b` as a."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
+# What a function may import when it is called: libraries that are optional, or slow to import and rarely needed.
+WHEN_CALLED = {"mlxtend", "sklearn", "torch"}
 
 
 def module_name(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def floor(name):
-    found = [row for row, prefix in enumerate(FLOORS) if name == prefix or name.startswith(prefix + ".")]
-    return found[0] if found else None
+MODULES = {module_name(path): path for path in LIBRARY + APPLICATION}
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=module_name)
-def test_imports_run_one_way(path):
-    own = floor(module_name(path))
-    for name in imports(path):
-        assert not name.startswith("experiments"), name
-        if own is not None and floor(name) is not None:
-            assert floor(name) <= own, f"{module_name(path)} imports {name}"
+def imported(node, package):
+    """Modules that a statement imports; of `from a import b` it is a.b where that is a module, else a."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        source = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+        names = (f"{source}.{alias.name}" for alias in node.names)
+        return [name if name in MODULES else source for name in names]
+    return []
+
+
+def package_of(name):
+    return name if name in MODULES and MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
+
+
+def imports(name, text):
+    """All modules that the source text of a module imports, wherever it does."""
+    return [other for node in ast.walk(ast.parse(text)) for other in imported(node, package_of(name))]
+
+
+def imports_when_called(text):
+    """The modules imported inside a function."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node for node in ast.walk(ast.parse(text)) if isinstance(node, functions)]
+    return {other for body in bodies for node in ast.walk(body) for other in imported(node, "")}
+
+
+def row(name):
+    """The row of a module in the house, None for the modules of others."""
+    if name.partition(".")[0] not in ("ce_jax", "experiments"):
+        return None
+    return HOUSE.index(".".join(name.split(".")[:2]))
+
+
+def uphill(name, text):
+    """What a module imports from rows below its own."""
+    rows = {other: row(other) for other in imports(name, text)}
+    return sorted(other for other, place in rows.items() if place is not None and place > row(name))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_run_one_way(name):
+    assert uphill(name, MODULES[name].read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("ce_jax.losses._ssr", "from ce_jax.training import make_train", ["ce_jax.training"]),
+        ("ce_jax.models", "import ce_jax", ["ce_jax"]),
+        ("ce_jax.models", "from ce_jax import sweeping", ["ce_jax.sweeping"]),
+        ("ce_jax.comparing", "if TYPE_CHECKING:\n    from experiments.config import Config", ["experiments.config"]),
+        ("experiments.config", "def f():\n    from experiments import run", ["experiments.run"]),
+        ("experiments.data", "from ..config import Config", ["experiments.config"]),
+        ("experiments.data.readers", "from . import datasets\nfrom ..pages import html", ["experiments.pages.html"]),
+        ("experiments.claims.page", "import experiments.run.folder, experiments.listing", ["experiments.listing"]),
+        ("experiments.run.command", "import numpy\nfrom ce_jax import compare\nfrom experiments.run import folder", []),
+    ],
+)
+def test_imports_uphill_are_found(name, text, found):
+    assert uphill(name, text) == found
+
+
+def test_every_module_has_its_row_and_every_row_its_module():
+    rows = {".".join(name.split(".")[:2]) for name in MODULES}
+    assert rows == set(HOUSE)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {name: set(imports(name, path.read_text())) & set(MODULES) for name, path in MODULES.items()}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert set(order) == set(MODULES)
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter({**graph, order[0]: {order[-1]}, order[-1]: {order[0]}}).prepare()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_stand_at_the_top(name):
+    """A command imports its package when it is called, for a quick start, and nobody else does."""
+    inside = imports_when_called(MODULES[name].read_text())
+    own = [other for other in inside if row(other) is not None]
+    assert own == [] or name == "experiments.__main__"
+    assert {other.partition(".")[0] for other in inside if row(other) is None} <= WHEN_CALLED
+
+
+def test_imports_inside_functions_are_found():
+    text = "import a\nclass C:\n    def f(self):\n        if True:\n            from b.c import d\n        import e\n"
+    assert imports_when_called(text) == {"b.c", "e"}
+
+
+def test_no_public_module_bears_the_name_of_a_public_function():
+    """`import ce_jax.x` would put the module in the place of the function."""
+    packages = [entry.name for entry in pkgutil.iter_modules(ce_jax.__path__) if entry.ispkg]
+    assert "comparing" in packages
+    for package in ("ce_jax", *(f"ce_jax.{name}" for name in packages)):
+        for name in importlib.import_module(package).__all__:
+            assert importlib.util.find_spec(f"{package}.{name}") is None, f"{package}.{name}"
+            assert importlib.util.find_spec(f"ce_jax.{name}") is None, name
+    assert importlib.util.find_spec("ce_jax.landscape") is not None
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=module_name)
@@ -71,7 +178,7 @@ def test_the_library_is_pure(path):
         "tempfile",
     }
     forbidden |= {"matplotlib", "rich", "polars", "sklearn"}
-    assert not forbidden & {name.split(".")[0] for name in imports(path)}
+    assert not forbidden & {name.split(".")[0] for name in imports(module_name(path), path.read_text())}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)

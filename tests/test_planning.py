@@ -4,18 +4,19 @@ import jax
 import numpy as np
 import pytest
 
-from ce_jax.sweep import Plan, compile_wave
+from ce_jax.comparing import lane_memory, wave_memory
+from ce_jax.sweeping import Plan, compile_wave
 from ce_jax.training import Hyperparameters
 from experiments.config import load_config
 from experiments.errors import UserError
-from experiments.planning import kept_plan, memory_of_lane, memory_of_wave, plan_for
-from experiments.workload import load_workload
-from tests.test_run import ROOT
+from experiments.run.planning import kept_plan, plan_for
+from experiments.run.workload import load_workload
+from tests.small_run import ROOT
 
 
-def workload(config, *overrides):
+def task(config, *overrides):
     name, (one, *_) = load_config(ROOT / "configs" / f"{config}.toml", overrides)
-    return load_workload(name, one)
+    return load_workload(name, one).task
 
 
 @pytest.mark.parametrize(
@@ -30,13 +31,13 @@ def workload(config, *overrides):
     ],
 )
 def test_predicted_memory_is_within_a_quarter_of_the_compiled_programs(config, overrides):
-    given = workload(config, *overrides)
+    given = task(config, *overrides)
     plan = plan_for(given)._replace(devices=1)
     arm, lanes = given.arms[-1], np.ones(plan.rates_per_wave, np.float32)
     hyper = Hyperparameters(lanes, dict.fromkeys(arm.options, lanes))
     reported = compile_wave(given.train(arm), plan, hyper, given.splits).memory
     total = reported.temp_size_in_bytes + reported.argument_size_in_bytes + reported.output_size_in_bytes
-    assert memory_of_wave(given, plan) == pytest.approx(total, rel=0.25)
+    assert wave_memory(given, plan) == pytest.approx(total, rel=0.25)
 
 
 def test_a_plan_stays_with_its_run(tmp_path):
@@ -52,23 +53,25 @@ def test_fewer_devices_compute_the_same_waves(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("lanes", [2, 5, 40])
 def test_a_wave_keeps_to_its_byte_budget(lanes):
-    given = workload("quickstart")
-    plan = plan_for(given, lanes * memory_of_lane(given))
+    given = task("quickstart")
+    plan = plan_for(given, lanes * lane_memory(given))
     assert 1 <= plan.seeds_per_wave * plan.rates_per_wave / plan.devices <= lanes
 
 
 def test_a_budget_that_holds_nothing_is_refused():
-    given = workload("quickstart")
-    with pytest.raises(UserError, match=r"--memory: expected at least 0\.\d+ MiB, .* came 0\.001"):
+    given = task("quickstart")
+    with pytest.raises(UserError, match=r"--memory: expected at least 0\.\d+ MiB, .* got 0\.001"):
         plan_for(given, 1049)
 
 
 def test_accelerators_are_filled_and_take_whole_batches(monkeypatch):
     words = ("model=mlp", "mlp.hidden=256", "train.batch_size=full", "train.steps=20000", "sweep.tuning_seeds=50")
-    given = workload("digits", *words)
+    given = task("digits", *words)
     on_cpu = plan_for(given)
-    for module in ("planning", "workload"):
-        monkeypatch.setattr(f"experiments.{module}.on_cpu", lambda: False)
+    assert given.train(given.arms[0]).row_block == 256
+    for module in ("_planning", "_task"):
+        monkeypatch.setattr(f"ce_jax.comparing.{module}.on_cpu", lambda: False)
+    assert given.train(given.arms[0]).row_block is None
     filled = plan_for(given)
     assert filled.seeds_per_wave * filled.rates_per_wave > 4 * on_cpu.seeds_per_wave * on_cpu.rates_per_wave
     assert on_cpu.segment_steps < 20000  # what takes an accelerator seconds is not cut

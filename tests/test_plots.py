@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from ce_jax.analysis import survival
-from experiments import plots
+from experiments.pages import canvas, charts
 
 FAMILY = ["cross_entropy", "ssr", "ssr_on_logits", *(f"power_loss(beta={beta / 6:.2g})" for beta in range(7))]
 STEPS = np.array([0, 1, 10, 100])
@@ -16,26 +16,26 @@ def lines(axes, **wanted):
 
 
 def test_ten_losses_differ_in_look():
-    looks = plots.styles(FAMILY)
+    looks = canvas.styles(FAMILY)
     assert len({(look.color, look.linestyle) for look in looks.values()}) == 10
     assert len({look.marker for look in looks.values()}) == 10
 
 
 def test_a_loss_looks_the_same_in_every_figure_and_run():
-    assert plots.styles([*FAMILY, *FAMILY]) == plots.styles(FAMILY)
-    for loss in plots.PINNED:
-        assert plots.styles([loss, "other"])[loss] == plots.styles(FAMILY)[loss]
+    assert canvas.styles([*FAMILY, *FAMILY]) == canvas.styles(FAMILY)
+    for loss in canvas.PINNED:
+        assert canvas.styles([loss, "other"])[loss] == canvas.styles(FAMILY)[loss]
 
 
 def test_colours_stand_out_from_white():
-    for colour in plots.COLOURS:
+    for colour in canvas.COLOURS:
         linear = np.where((rgb := np.array(to_rgb(colour))) <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         contrast = 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05)
         assert contrast > 2
 
 
 def test_quartiles_rank_infinities_without_nan():
-    low, middle, high = plots.quartiles(np.array([[1.0, -np.inf], [2.0, -np.inf], [3.0, -np.inf], [np.inf, 0.5]]))
+    low, middle, high = charts.quartiles(np.array([[1.0, -np.inf], [2.0, -np.inf], [3.0, -np.inf], [np.inf, 0.5]]))
     np.testing.assert_array_equal(low, [1.0, -np.inf])
     np.testing.assert_array_equal(middle, [2.5, -np.inf])
     np.testing.assert_array_equal(high, [3.0, -np.inf])
@@ -43,7 +43,7 @@ def test_quartiles_rank_infinities_without_nan():
 
 def test_a_diverged_seed_pulls_the_median_down_and_most_seeds_end_it():
     values = np.array([[0.2, 0.5, 0.8, 0.9], [0.3, 0.6, np.nan, np.nan], [0.4, 0.7, 0.9, np.nan]])
-    figure = plots.convergence(STEPS, {"validation accuracy": {"ssr": values}}, targets=[0.95])
+    figure = charts.convergence(STEPS, {"validation accuracy": {"ssr": values}}, targets=[0.95])
     axes = figure.axes[0]
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.3, 0.6, 0.8, np.nan])
     assert axes.get_xscale() == "symlog"
@@ -54,7 +54,7 @@ def test_a_diverged_seed_pulls_the_median_down_and_most_seeds_end_it():
 
 def test_survival_draws_the_estimate_and_marks_those_never_there():
     curves = {"ssr": survival([10.0, 100.0, np.inf, np.inf], 1000), "cross_entropy": survival([1.0, 10.0], 1000)}
-    axes = plots.survival({"90 %": curves}, horizon=1000).axes[0]
+    axes = charts.survival({"90 %": curves}, horizon=1000).axes[0]
     staircase = lines(axes, drawstyle="steps-post")
     np.testing.assert_array_equal(staircase[0].get_xdata(), [0, 10, 100, 1000])
     np.testing.assert_array_equal(staircase[0].get_ydata(), [1, 0.75, 0.5, 0.5])
@@ -65,14 +65,14 @@ def test_survival_draws_the_estimate_and_marks_those_never_there():
 @pytest.mark.parametrize(("count", "bands"), [(2, 2), (10, 0)])
 def test_bands_are_drawn_only_where_they_can_be_told_apart(count, bands):
     curves = dict.fromkeys(FAMILY[:count], np.full((3, 4), 0.5))
-    assert len(plots.convergence(STEPS, {"accuracy": curves}).axes[0].collections) == bands
+    assert len(charts.convergence(STEPS, {"accuracy": curves}).axes[0].collections) == bands
 
 
 def test_rates_show_misses_at_the_horizon_the_choice_and_divergence():
     rate = {"ssr": np.array([0.01, 0.1, 1.0])}
     accuracy = {"ssr": np.array([[0.5, 0.5, 0.5], [0.9, 0.9, 0.9], [0.9, np.nan, np.nan]])}
     times = {"ssr": np.array([[np.inf, np.inf, np.inf], [10.0, 20.0, 30.0], [10.0, np.inf, np.inf]])}
-    figure = plots.rates(rate, accuracy, times, {"ssr": 0.1}, steps=STEPS, goal="90 %")
+    figure = charts.rates(rate, accuracy, times, {"ssr": 0.1}, steps=STEPS, goal="90 %")
     top, middle, bottom = figure.axes
     np.testing.assert_array_equal(top.lines[0].get_ydata(), [0.5, 0.9, 0.0])
     (cross,) = lines(middle, marker="x")
@@ -87,7 +87,7 @@ def test_rates_show_misses_at_the_horizon_the_choice_and_divergence():
 def test_the_gradient_path_starts_at_its_open_marker():
     probability = {"ssr": np.array([[0.1, 0.5, 0.9], [0.2, 0.6, np.nan], [0.3, 0.7, np.nan]])}
     norm = {"ssr": np.array([[1.0, 0.1, 0.0], [2.0, 0.2, np.nan], [3.0, 0.3, np.nan]])}
-    axes = plots.gradient(probability, norm).axes[0]
+    axes = charts.gradient(probability, norm).axes[0]
     path, start = axes.lines
     np.testing.assert_array_equal(path.get_xdata(), [0.2, 0.6])
     np.testing.assert_array_equal(path.get_ydata(), [2.0, 0.2])
@@ -96,7 +96,7 @@ def test_the_gradient_path_starts_at_its_open_marker():
 
 def test_ratios_look_undecided_when_the_interval_contains_one():
     low, high = np.array([0.3, 1.2, 0.8]), np.array([0.6, 2.0, 1.1])
-    axes = plots.ratios(["faster", "slower", "$open$"], (low + high) / 2, low, high, title="").axes[0]
+    axes = charts.ratios(["faster", "slower", "$open$"], (low + high) / 2, low, high, title="").axes[0]
     dots = [line.get_marker() for line in axes.lines if line.get_marker() != "None"]
     assert dots == ["o", "s", "d"]
     assert axes.get_xlim()[0] < 0.3
@@ -107,12 +107,12 @@ def test_ratios_look_undecided_when_the_interval_contains_one():
 @pytest.mark.parametrize("bounds", [(0.9, 1.1), (0.3, 3.0), (1e-4, 20.0)])
 def test_ratio_ticks_are_neither_too_few_nor_too_many(bounds):
     low, high = (np.array([bound]) for bound in bounds)
-    assert 3 <= len(plots.ratios(["one"], low, low, high, title="").axes[0].get_xticks()) <= 9
+    assert 3 <= len(charts.ratios(["one"], low, low, high, title="").axes[0].get_xticks()) <= 9
 
 
 def test_a_legend_of_ten_stays_inside_its_figure():
     curves = dict.fromkeys([*FAMILY[:9], "my_package.my_module:my_loss"], np.full((3, 4), 0.5))
-    figure = plots.convergence(STEPS, {"validation accuracy": curves, "test accuracy": curves})
+    figure = charts.convergence(STEPS, {"validation accuracy": curves, "test accuracy": curves})
     figure.draw_without_rendering()
     inside = figure.bbox
     for text in figure.legends[0].get_texts():
@@ -124,12 +124,12 @@ def test_a_legend_of_ten_stays_inside_its_figure():
 
 def test_saved_figures_have_the_same_bytes_and_no_date(tmp_path):
     def draw():
-        return plots.convergence(
+        return charts.convergence(
             STEPS, {"accuracy": {"ssr": np.linspace(0, 1, 12).reshape(3, 4), "a$b$": np.ones((3, 4))}}
         )
 
-    first = [path.read_bytes() for path in plots.save(draw(), tmp_path / "one", "figure")]
-    second = [path.read_bytes() for path in plots.save(draw(), tmp_path / "two", "figure")]
+    first = [path.read_bytes() for path in canvas.save(draw(), tmp_path / "one", "figure")]
+    second = [path.read_bytes() for path in canvas.save(draw(), tmp_path / "two", "figure")]
     assert first == second
     assert b"<dc:date>" not in first[0]
     assert first[0].startswith(b"<?xml")

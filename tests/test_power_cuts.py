@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.store import read_arrays
+from experiments.files import read_arrays
 from tests.small_run import CONFIG, ROOT, the_folder
 
 pytestmark = pytest.mark.slow
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 # begun to write its n-th file: counted like this, no machine is so slow or so fast that the kill misses the run.
 PROGRAM = """
 import os, signal, sys, threading
-from experiments import planning
+from ce_jax.comparing import _planning
 from experiments.__main__ import main
-planning.SEGMENT_SECONDS = 1e-9
+_planning.SEGMENT_SECONDS = 1e-9
 writes, seconds, *words = sys.argv[1:]
 left, original = int(writes), os.fsync
 

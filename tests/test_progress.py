@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-import experiments.run as run_module
-from ce_jax.sweep import Plan
+from ce_jax.comparing import Listener
+from ce_jax.sweeping import Plan
 from experiments import progress
 from experiments.config import load_config
-from experiments.run import run_workload
-from experiments.shards import Shard
+from experiments.run import execute, trainer
+from experiments.run.execute import run_workload
+from experiments.run.shards import Shard
 from tests.small_run import CONFIG
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "own_cache")
@@ -25,49 +26,53 @@ def clock(monkeypatch):
     return now
 
 
-def a_run_on(reporter, clock):
+def a_run_on(listener, clock):
     """Ten classifiers of 1,000 steps: three are stored, half of one is made, of another half is retired."""
-    reporter.plan(8, 1000)
-    reporter.plan(2, 1000)
-    reporter.advance(0, 3000)
+    listener.plan(8, 1000)
+    listener.plan(2, 1000)
+    listener.advance(0, 3000)
     clock.seconds = 10
-    reporter.advance(500, 500)
+    listener.advance(500, 500)
 
 
 def test_lines_tell_classifiers_rate_and_time_left(clock):
     console = Console(file=io.StringIO(), width=120)
-    with progress.shown_on(console) as reporter:
-        a_run_on(reporter, clock)
+    with progress.shown_on(console) as listener:
+        a_run_on(listener, clock)
         clock.seconds = 14
-        reporter.advance(1000, 0)  # a line every five seconds
+        listener.advance(1000, 0)  # a line every five seconds
         clock.seconds = 100
-        reporter.advance(4500, 500)
+        listener.advance(4500, 500)
+        listener.say("[b]a message is printed as it is[/b]")
     assert [line.strip() for line in console.file.getvalue().splitlines()] == [
         "4 of 10 classifiers, 50 steps a second, 0:02:00 left",
         "10 of 10 classifiers, 60 steps a second, 0:00:00 left",
+        "[b]a message is printed as it is[/b]",
     ]
 
 
 def test_the_bar_tells_the_same(clock):
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
-    with progress.shown_on(console) as reporter:
-        reporter.plan(10, 1000)
-        reporter.advance(0, 3000)
-        assert str(reporter) == "3 of 10 classifiers, 0 steps a second"
+    with progress.shown_on(console) as listener:
+        bar = listener.advance.__self__
+        listener.plan(10, 1000)
+        listener.advance(0, 3000)
+        assert str(bar) == "3 of 10 classifiers, 0 steps a second"
         clock.seconds = 10
-        reporter.advance(500, 500)
-        (task,) = reporter.progress.tasks
-    assert task.description == str(reporter) == "4 of 10 classifiers, 50 steps a second, 0:02:00 left"
+        listener.advance(500, 500)
+        (task,) = bar.progress.tasks
+    assert task.description == str(bar) == "4 of 10 classifiers, 50 steps a second, 0:02:00 left"
     assert (task.completed, task.total) == (4, 10)
     assert "0:02:00 left" in console.file.getvalue()
 
 
 class Counting:
-    """A reporter that adds up; `stop` ends the run at a message."""
+    """Adds up what a listener is told; `stop` ends the run at a message."""
 
     def __init__(self, stop=None):
         self.planned = self.made = self.spared = 0
         self.stop = stop
+        self.listener = Listener(self.say, self.plan, self.advance)
 
     def say(self, message):
         if self.stop and self.stop in message:
@@ -84,14 +89,14 @@ class Counting:
 def test_what_is_made_and_what_is_spared_come_to_what_is_planned(tmp_path, monkeypatch):
     """In one go; stopped and continued; by shards, each of which leaves the other's waves; with rates retired."""
     (tmp_path / "small.toml").write_text(CONFIG)
-    monkeypatch.setattr(run_module, "plan_for", lambda workload, budget: Plan(2, 4, 1, segment_steps=10))
-    monkeypatch.setattr(run_module, "build_report", lambda folder: folder)
+    monkeypatch.setattr(trainer, "plan_for", lambda task, budget: Plan(2, 4, 1, segment_steps=10))
+    monkeypatch.setattr(execute, "build_report", lambda folder: folder)
 
-    def go(out, reporter, *overrides, **knobs):
+    def go(out, counting, *overrides, **knobs):
         name, (config,) = load_config(tmp_path / "small.toml", ("loss=ssr", *overrides))
-        run_workload(name, config, tmp_path / out, ["test"], reporter, **knobs)
-        assert reporter.made + reporter.spared == reporter.planned
-        return reporter
+        run_workload(name, config, tmp_path / out, ["test"], counting.listener, **knobs)
+        assert counting.made + counting.spared == counting.planned
+        return counting
 
     one = go("one", Counting())
     assert one.spared == 0

@@ -111,20 +111,20 @@ def test_idx(tmp_path):
         ("", "the file is empty"),
         ("\n \n", "the file is empty"),
         ("a,y\n", "there are column names but no rows"),
-        ("a;y\n1;2\n", r"found 'a;y'; are the cells separated by commas\?"),
+        ("a;y\n1;2\n", r"got 'a;y'; are the cells separated by commas\?"),
         ("a,y\n1,u\n2,v,3\n", "line 3 has 3 cells, the first line 2"),
         ("a,y\n1,\xe9\n".encode("latin-1"), "not UTF-8 text"),
         ("5.1,3.5,u\n4.9,3.0,v\n", "names of the columns on the first line, but '5.1' is a number"),
         ("a,a,y\n1,2,u\n", "'a' comes twice"),
         (",a,y\n0,2,u\n", "column 1 has none"),
-        ("a,y\n1,u\nred,v\n", "flowers.csv, column 'a', line 3: expected a finite number, came 'red'"),
-        ("a,y\n1,u\n\nnan,v\n", "column 'a', line 4: expected a finite number, came 'nan'"),
-        ("a,y\n1,u\n-inf,v\n", "column 'a', line 3: expected a finite number, came '-inf'"),
-        ("a,y\n1,u\n,v\n", "column 'a', line 3: expected a finite number, came nothing"),
-        ("a,y,b\n1,u,1\n1,v\n", "column 'b', line 3: expected a finite number, came nothing"),
+        ("a,y\n1,u\nred,v\n", "flowers.csv, column 'a', line 3: expected a finite number, got 'red'"),
+        ("a,y\n1,u\n\nnan,v\n", "column 'a', line 4: expected a finite number, got 'nan'"),
+        ("a,y\n1,u\n-inf,v\n", "column 'a', line 3: expected a finite number, got '-inf'"),
+        ("a,y\n1,u\n,v\n", "column 'a', line 3: expected a finite number, got nothing"),
+        ("a,y,b\n1,u,1\n1,v\n", "column 'b', line 3: expected a finite number, got nothing"),
         ("a,y\n1,u\n2,\n", "label column 'y': line 3 has no label"),
         ("a,y\n1,1\n2,NaN\n", "label column 'y': line 3 has no label"),
-        ("a,y\n" + "1,u\n" * 9, "expected at least two classes, came only 'u'"),
+        ("a,y\n" + "1,u\n" * 9, "expected at least two classes, got only 'u'"),
         ("a,y\n" + "1,u\n" * 9 + "1,v\n" * 2, "class 'v': expected at least 3 examples"),
         ("a,y\n" + "".join(f"1,{i / 7}\n" for i in range(30)), "30 different values in 30 rows look like a regression"),
         ("a,y\n" + "".join(f"1,{i}\n" for i in range(30)), "30 rows look like a regression target or an identifier"),
@@ -151,13 +151,13 @@ def test_parquet_that_cannot_be_used(tmp_path):
         load_dataset(f"parquet:{path}", DataOptions())
     dates = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 12), eager=True)
     pl.DataFrame({"day": dates, "y": ["u", "v"] * 6}).write_parquet(path)
-    with pytest.raises(UserError, match="column 'day': expected numbers, came Date values"):
+    with pytest.raises(UserError, match="column 'day': expected numbers, got Date values"):
         load_dataset(f"parquet:{path}", DataOptions())
     pl.DataFrame({"x": [1.0, None, float("nan")] * 4, "y": ["u", "v"] * 6}).write_parquet(path)
-    with pytest.raises(UserError, match="column 'x', row 2: expected a finite number, came nothing"):
+    with pytest.raises(UserError, match="column 'x', row 2: expected a finite number, got nothing"):
         load_dataset(f"parquet:{path}", DataOptions())
     pl.DataFrame({"x": [1.0], "y": [[1, 0]]}).write_parquet(path)
-    with pytest.raises(UserError, match="label column 'y': expected one label per row, came List"):
+    with pytest.raises(UserError, match="label column 'y': expected one label per row, got List"):
         load_dataset(f"parquet:{path}", DataOptions())
 
 
@@ -166,12 +166,12 @@ def test_parquet_that_cannot_be_used(tmp_path):
     [
         ({"input": np.ones((9, 2)), "labels": np.arange(9)}, "no array 'inputs'.*did you mean 'input'"),
         ({"inputs": np.ones((9, 2)), "label": np.arange(9)}, "no array 'labels'.*did you mean 'label'"),
-        ({"inputs": np.ones(9), "labels": np.arange(9)}, r"expected 'inputs' \[N, D\] of numbers, came float64 \[9\]"),
-        ({"inputs": np.full((9, 2), "a"), "labels": np.arange(9)}, "of numbers, came <U1"),
-        ({"inputs": np.ones((9, 2)), "labels": np.arange(8)}, r"'labels' of shape \[9\].*came shape \[8\]"),
-        ({"inputs": np.ones((9, 2)), "labels": np.eye(9)}, r"came shape \[9, 9\]"),
+        ({"inputs": np.ones(9), "labels": np.arange(9)}, r"expected 'inputs' \[N, D\] of numbers, got float64 \[9\]"),
+        ({"inputs": np.full((9, 2), "a"), "labels": np.arange(9)}, "of numbers, got <U1"),
+        ({"inputs": np.ones((9, 2)), "labels": np.arange(8)}, r"'labels' of shape \[9\].*got shape \[8\]"),
+        ({"inputs": np.ones((9, 2)), "labels": np.eye(9)}, r"got shape \[9, 9\]"),
         ({"inputs": np.ones((0, 2)), "labels": np.ones(0)}, r"'inputs' of shape \[0, 2\] is empty"),
-        ({"inputs": np.array([[1, 2], [3, np.nan]]), "labels": np.arange(2)}, "row 2, feature 2: .* came nan"),
+        ({"inputs": np.array([[1, 2], [3, np.nan]]), "labels": np.arange(2)}, "row 2, feature 2: .* got nan"),
         (
             {"inputs": np.ones((2, 2)), "labels": np.array(["a", None])},
             "not plain arrays in an npz archive .*Object arrays",
@@ -220,10 +220,10 @@ def test_idx_that_cannot_be_used(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("Irs", "expected one of iris, .*csv:PATH.*, came 'Irs'; did you mean 'iris'"),
-        ("cvs:a.csv", "expected a path after one of csv, .*came 'cvs:a.csv'; did you mean 'csv'"),
-        ("csv:", "expected csv:PATH, came 'csv:'"),
-        ("csv", "expected csv:PATH, came 'csv'"),
+        ("Irs", "expected one of iris, .*csv:PATH.*, got 'Irs'; did you mean 'iris'"),
+        ("cvs:a.csv", "expected a path after one of csv, .*got 'cvs:a.csv'; did you mean 'csv'"),
+        ("csv:", "expected csv:PATH, got 'csv:'"),
+        ("csv", "expected csv:PATH, got 'csv'"),
         ("flowers.csv", "did you mean 'csv:flowers.csv'"),
         ("csv:{folder}/flower.csv", "flower.csv: no such file; did you mean 'flowers.csv'"),
         ("csv:{folder}/nowhere/flowers.csv", "flowers.csv: no such file$"),

@@ -5,16 +5,15 @@ import dataclasses
 import json
 import re
 from html.parser import HTMLParser
-from io import StringIO
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from ce_jax import comparing
 from ce_jax.analysis import rmst, steps_to_target
-from experiments import findings, report
-from experiments.config import AnalysisOptions
+from ce_jax.comparing import AnalysisOptions
 from experiments.errors import UserError
+from experiments.pages import report
 
 STEPS = np.array([0, *np.unique(np.geomspace(1, 2000, 40).astype(int))])
 TARGETS = (0.9, 0.95)
@@ -201,7 +200,7 @@ def set_reached(summary, target, cross_entropy, ssr):
 
 
 def test_the_finding_gives_ratio_interval_and_seeds(summary):
-    assert findings.finding(summary) == (
+    assert comparing.finding(summary) == (
         "On iris (mlp, sgd), cross-entropy reached 95 % validation accuracy in 0.42 times the steps SSR on "
         "probabilities needed (95 % interval 0.36 to 0.50; 50 fresh seeds, each loss at its own tuned learning rate)."
     )
@@ -221,22 +220,22 @@ def test_the_finding_gives_ratio_interval_and_seeds(summary):
 )
 def test_the_words_follow_the_interval(summary, ratio, ci, status, words):
     summary["comparisons"][1] |= {"rmst_ratio": ratio, "ci": ci}
-    assert findings.verdict(summary).status == status
-    assert words in findings.finding(summary)
+    assert comparing.main_pair(summary).status == status
+    assert words in comparing.finding(summary)
 
 
 def test_the_headline_takes_the_highest_target_that_half_the_runs_of_one_loss_reach(summary):
     set_reached(summary, "0.95", 0.48, 0.3)
-    assert findings.shown_target(summary) == 0.9
-    assert "90 % validation accuracy in 0.51 times" in findings.finding(summary)
+    assert comparing.shown_target(summary) == 0.9
+    assert "90 % validation accuracy in 0.51 times" in comparing.finding(summary)
     set_reached(summary, "0.95", 0.2, 0.5)
-    assert findings.shown_target(summary) == 0.95
+    assert comparing.shown_target(summary) == 0.95
 
 
 def test_when_neither_loss_gets_there_nothing_is_claimed(summary):
     for target in ("0.9", "0.95"):
         set_reached(summary, target, 0.12, 0.04)
-    said = findings.headline(summary)
+    said = comparing.headline(summary)
     assert "which loss is faster stays open" in said
     assert "neither cross-entropy nor SSR on probabilities reached 90 % validation accuracy" in said
     assert "12 % and 4 % of them" in said
@@ -248,22 +247,22 @@ def test_a_loss_that_never_gets_there_makes_the_ratio_a_bound(summary, reached, 
     set_reached(summary, "0.95", *reached)
     if bound == "at least":
         summary["comparisons"][1] |= {"rmst_ratio": 5.0, "ci": [4.0, 6.0]}
-    assert bound in findings.finding(summary)
-    assert "in every run" in findings.finding(summary)
+    assert bound in comparing.finding(summary)
+    assert "in every run" in comparing.finding(summary)
     assert any(
-        line.startswith("A run that never got there counts as the full 2,000") for line in findings.caveats(summary)
+        line.startswith("A run that never got there counts as the full 2,000") for line in comparing.caveats(summary)
     )
 
 
 def test_caveats_name_misses_divergence_edges_and_few_seeds_and_nothing_else(summary):
     set_reached(summary, "0.95", 1.0, 1.0)
-    assert findings.caveats(summary) == []
+    assert comparing.caveats(summary) == []
     set_reached(summary, "0.95", 1.0, 0.8)
-    (misses,) = findings.caveats(summary)
+    (misses,) = comparing.caveats(summary)
     assert misses.startswith("Cross-entropy got there in 100 % of its runs, SSR on probabilities in 80 %")
     summary["losses"]["ssr"] |= {"diverged": 3, "on_edge": True}
     summary["workload"]["seeds"] = 4
-    _, diverged, edge, few = findings.caveats(summary)
+    _, diverged, edge, few = comparing.caveats(summary)
     assert "3 of the 50 runs of SSR on probabilities diverged" in diverged
     assert "SSR on probabilities still lies on the edge" in edge
     assert "cross-entropy" not in edge
@@ -273,7 +272,7 @@ def test_caveats_name_misses_divergence_edges_and_few_seeds_and_nothing_else(sum
 def test_a_single_loss_is_described_and_not_compared(summary):
     del summary["losses"]["ssr"]
     summary["comparisons"] = []
-    said = findings.headline(summary)
+    said = comparing.headline(summary)
     assert "cross-entropy reached 95 % validation accuracy within 2,000 steps in 100 % of its runs" in said
     assert "no other loss" in said
 
@@ -284,7 +283,7 @@ def test_other_pairs_metrics_and_levels_are_named(summary):
         comparison["b"] = "ssr_on_logits"
     summary["workload"]["target_metric"] = "test_accuracy"
     summary["workload"]["confidence"] = 0.9
-    said = findings.headline(summary)
+    said = comparing.headline(summary)
     assert "95 % test accuracy in 0.42 times the steps SSR on logits needed (90 % interval" in said
     assert "on probabilities" not in said
 
@@ -295,7 +294,7 @@ def test_the_joined_sentence_counts_workloads_and_pools_nothing(summary):
     unsure["comparisons"][1] |= {"ci": [0.3, 1.2]}
     for target in ("0.9", "0.95"):
         set_reached(lost, target, 0.0, 0.0)
-    said = findings.joined_headline([summary, slower, unsure, lost])
+    said = comparing.joined_headline([summary, slower, unsure, lost])
     assert said.startswith("In 1 of 4 workloads cross-entropy needed fewer steps than SSR on probabilities, 0.42 times")
     for part in ("in 1 it needed more", "in 1 no difference could be shown", "in 1 they could not be compared"):
         assert part in said
@@ -303,7 +302,7 @@ def test_the_joined_sentence_counts_workloads_and_pools_nothing(summary):
 
 def test_the_joined_sentence_of_ties_says_so(summary):
     summary["comparisons"][1] |= {"ci": [0.3, 1.2]}
-    said = findings.joined_headline([summary, summary])
+    said = comparing.joined_headline([summary, summary])
     assert said.startswith("In 2 of 2 workloads no difference in steps between cross-entropy and SSR on probabilities")
     assert "fewer" not in said
 
@@ -313,20 +312,31 @@ def test_the_terminal_table_fits_80_columns_and_takes_names_literally(summary):
     summary["losses"]["ssr"]["by_target"]["0.95"] |= {
         "median_steps": None,
         "rmst_steps": 1834.0,
-        "rmst_ci": [1700, 1999.0],
+        "rmst_ci": [1700.0, 1999.0],
     }
-    console = Console(file=StringIO(), width=80)
-    console.print(findings.terminal_table([summary]))
-    printed = console.file.getvalue()
+    printed = comparing.text_table([summary])
+    assert max(map(len, printed.splitlines())) <= 80
     for piece in ("SSR on probabilities", "mine:loss[red]", "80 %", "1,834", "1,700–1,999", "0.42", "0.36–0.50", " – "):
         assert piece in printed
     assert "…" not in printed
 
 
+def test_the_table_of_a_notebook_has_the_same_rows_and_takes_names_literally(summary):
+    summary["losses"]["mine:<b>"] = copy.deepcopy(summary["losses"]["ssr"])
+    summary["workload"]["dataset"] = "<script>"
+    fragment = comparing.html_table(summary)
+    assert "<script>" not in fragment
+    assert "<b>" not in fragment
+    assert "&lt;script&gt; · mlp · sgd: 95 % validation accuracy" in fragment
+    assert "<td>mine:&lt;b&gt;</td><td>80 %</td><td>50</td><td>60<br>50–70</td>" in fragment
+    assert fragment.count("<tr>") == 4
+    assert "<td>0.42<br>0.36–0.50</td>" in fragment
+
+
 def test_the_first_sentence_of_the_page_is_the_finding(run_dir, page):
     stored = json.loads((run_dir / "summary.json").read_text())
     first = re.search(r"<p[^>]*>(.*?)</p>", page.source, re.DOTALL).group(1)
-    assert first == findings.finding(stored)
+    assert first == comparing.finding(stored)
     assert page.text.index(first) < page.text.index("How fast")
 
 
@@ -334,11 +344,11 @@ def test_every_number_of_the_summary_is_on_the_page(run_dir, page):
     stored = json.loads((run_dir / "summary.json").read_text())
     for result in stored["losses"].values():
         for at in result["by_target"].values():
-            assert findings.count(at["rmst_steps"]) in page.text
-            assert findings.interval(at["rmst_ci"], findings.count) in page.text
-        assert findings.share(result["final"]["test_accuracy"]["mean"]) in page.text
+            assert comparing.count(at["rmst_steps"]) in page.text
+            assert comparing.interval(at["rmst_ci"], comparing.count) in page.text
+        assert comparing.share(result["final"]["test_accuracy"]["mean"]) in page.text
     for comparison in stored["comparisons"]:
-        assert findings.interval(comparison["ci"], findings.ratio) in page.text
+        assert comparing.interval(comparison["ci"], comparing.ratio) in page.text
     command = re.search(r'<pre id="command">(.*?)</pre>', page.source, re.DOTALL).group(1).splitlines()
     assert command == ["git checkout 0123abcd", "python -m experiments run configs/quickstart.toml train.steps=2000"]
     for piece in ("equal rate", "equal first step", "0.012", "1,090 training, 30 validation and 30 test examples"):
@@ -399,7 +409,7 @@ def test_figures_show_the_fresh_seeds_at_the_best_rate(run_dir):
     run = report.read_run(run_dir)
     drawn = {drawing.name: drawing.figure for drawing in report.draw(run)}
     line = drawn["convergence"].axes[0].lines[1]
-    np.testing.assert_allclose(line.get_ydata(), np.median(run.curves["ssr/validation_accuracy"][-2, 3:], axis=0))
+    np.testing.assert_allclose(line.get_ydata(), np.median(run.curves["ssr"]["validation_accuracy"][-2, 3:], axis=0))
     steps = run.summary["losses"]["ssr"]["by_target"]["0.95"]["median_steps"]
     ring = [line for line in drawn["rates"].axes[1].lines if line.get_markersize() == 12][1]
     assert ring.get_xdata() == [run.summary["losses"]["ssr"]["best_learning_rate"]]
@@ -424,7 +434,7 @@ def test_the_joined_page_links_to_each_run(tmp_path):
         ("curves.npz", None, "curves.npz is missing"),
         ("curves.npz", b"cut off", "cannot be read back"),
         ("summary.json", b"{", "cannot be read back"),
-        ("summary.json", b'{"schema": 2}', "expected summary.json of schema 1, came 2"),
+        ("summary.json", b'{"schema": 2}', "expected summary.json of schema 1, got 2"),
     ],
 )
 def test_a_folder_that_is_no_finished_run_is_refused_in_one_line(tmp_path, name, content, words):

@@ -6,15 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-import experiments.run as run_module
-from ce_jax.sweep import Plan
-from experiments.config import AnalysisOptions
-from experiments.findings import caveats
-from experiments.planning import plan_for
-from experiments.store import read_arrays
-from experiments.summary import choose_rate, long_reached, retired, run_table, summarise
+from ce_jax.comparing import AnalysisOptions, Curves, caveats, choose_rate, long_reached, retired, summarise
+from ce_jax.sweeping import Plan
+from experiments.files import read_arrays
+from experiments.run import execute, trainer
+from experiments.run.planning import plan_for
+from experiments.run.runs_table import run_table
 from tests.small_run import run, the_folder
-from tests.test_planning import workload
+from tests.test_planning import task
 from tests.test_summary import curves
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation", "own_cache")]
@@ -36,15 +35,16 @@ STEPS = np.array([0, 10, 20, 40])
 def cut_alike():
     """The same waves, cut alike, whether rates may be retired or not; pages are left out, which take longest."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "plan_for", lambda workload, budget: Plan(2, 4, 1, segment_steps=10))
-        patch.setattr(run_module, "build_report", lambda folder: folder)
+        patch.setattr(trainer, "plan_for", lambda task, budget: Plan(2, 4, 1, segment_steps=10))
+        patch.setattr(execute, "build_report", lambda folder: folder)
         yield
 
 
 def results(out):
     folder = the_folder(out)
     summary = json.loads((folder / "summary.json").read_text())
-    return summary, read_arrays(folder / "curves.npz"), pl.read_parquet(folder / "runs.parquet")
+    curves = Curves.from_arrays(read_arrays(folder / "curves.npz"))
+    return summary, curves, pl.read_parquet(folder / "runs.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +75,14 @@ def test_what_was_not_measured_is_marked_and_counted(with_and_without):
     assert not gone.all()
     assert (table.filter(gone)["retired_at"] >= 2 * table.filter(gone)["steps_to/0.7"]).all()
     for loss, record in summary["losses"].items():
-        marks = curves[f"{loss}/measured"]
+        marks = curves[loss]["measured"]
         assert marks.dtype == bool
-        np.testing.assert_array_equal(retired(curves, loss), ~marks[..., -1])
+        np.testing.assert_array_equal(retired(curves[loss]), ~marks[..., -1])
         rows = table.filter(gone & (pl.col("loss") == loss))
         assert rows.height == np.sum(~marks[..., -1])
         best = rows.filter((pl.col("learning_rate") == record["best_learning_rate"]) & (pl.col("role") == "report"))
         assert record["retired"] == best.height
-        accuracy, last = curves[f"{loss}/test_accuracy"], marks.sum(axis=-1, keepdims=True) - 1
+        accuracy, last = curves[loss]["test_accuracy"], marks.sum(axis=-1, keepdims=True) - 1
         np.testing.assert_array_equal(accuracy[..., -1], np.take_along_axis(accuracy, last, axis=-1)[..., 0])
     assert sum(record["retired"] for record in summary["losses"].values()) > 0
 
@@ -90,13 +90,13 @@ def test_what_was_not_measured_is_marked_and_counted(with_and_without):
 def test_nothing_of_it_is_there_unless_asked_for(with_and_without):
     summary, curves, table = results(with_and_without / "without")
     assert "retired_at" not in table.columns
-    assert not [name for name in curves if name.endswith("/measured")]
+    assert not [name for name in curves.to_arrays() if name.endswith("/measured")]
     assert not [record for record in summary["losses"].values() if "retired" in record]
 
 
 def test_a_run_that_is_stopped_retires_the_same(with_and_without, config, tmp_path, monkeypatch):
     """Stopped at the first checkpoint that has fewer rates, and again a checkpoint later; then done by two shards."""
-    original, widths = run_module.write_arrays, []
+    original, widths = trainer.write_arrays, []
 
     def stopping(path, arrays, **options):
         original(path, arrays, **options)
@@ -105,7 +105,7 @@ def test_a_run_that_is_stopped_retires_the_same(with_and_without, config, tmp_pa
             if sum(width < 4 for width in widths) in (1, 2) and widths[-1] < 4:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "write_arrays", stopping)
+    monkeypatch.setattr(trainer, "write_arrays", stopping)
     for code in (130, 130, 0):
         assert run(config, tmp_path, *WORDS, RETIRE, "--shard", "1/2") == code
     assert run(config, tmp_path, *WORDS, RETIRE, "--shard", "2/2") == 0
@@ -134,16 +134,21 @@ def test_a_run_has_long_reached_when_it_was_trained_for_twice_as_long():
     assert judged(2, target_metric="test_accuracy") == [True] * 5
 
 
+def with_marks(found, marks):
+    """The same curves, of which only the values marked with 1 were measured."""
+    return Curves.from_arrays(found.to_arrays() | {"ssr/measured": np.array(marks, bool)})
+
+
 def test_a_retired_run_is_not_a_diverged_one():
     """Rate by hand: one run retired at step 20, one measured to the end, one that diverged on the way."""
     options = AnalysisOptions(targets=(0.5, 0.9), resamples=199)
     ends = [[[0.1, 0.9, 0.9, 0.9], [0.1, 0.9, 0.9, 0.8], [0.1, 0.9, np.nan, np.nan], [0.1, 0.9, 0.9, 0.9]]]
-    found = curves(ssr=ends)
-    found["ssr/measured"] = np.array([[[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 0]]], bool)
-    assert retired(found, "ssr").tolist() == [[True, False, False, True]]
-    record = summarise({"dataset": "made"}, ["ssr"], found, 1, options)["losses"]["ssr"]
+    marks = [[[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 0]]]
+    found = with_marks(curves(ssr=ends), marks)
+    assert retired(found["ssr"]).tolist() == [[True, False, False, True]]
+    record = summarise({"dataset": "made"}, found, 1, options)["losses"]["ssr"]
     assert (record["retired"], record["diverged"], record["by_target"]["0.9"]["reached"]) == (1, 1, 2 / 3)
-    table = run_table({}, ["ssr"], found, 1, options)
+    table = run_table({}, found, 1, options)
     assert table["retired_at"].to_list() == [20, None, None, 20]
     assert table["status"].to_list() == ["reached", "reached", "diverged", "reached"]
 
@@ -152,11 +157,13 @@ def test_accuracy_beyond_the_highest_target_breaks_no_tie_where_runs_are_retired
     """Equal times at all rates. By the accuracies at their ends the last rate would win, and it was trained longest."""
     options = AnalysisOptions(targets=(0.5,), resamples=199)
     found = curves(ssr=[[[0.1, 0.6, 0.6, 0.4]], [[0.1, 0.6, 0.7, 0.7]], [[0.1, 0.6, 0.7, 0.9]]])
-    assert choose_rate(found, "ssr", 1, options).rate == 2
-    found["ssr/measured"] = np.array([[[1, 1, 1, 1]], [[1, 1, 1, 0]], [[1, 1, 1, 1]]], bool)
-    assert choose_rate(found, "ssr", 1, options).rate == 1
-    found["ssr/measured"][0, 0, -1] = False
-    assert choose_rate(found, "ssr", 1, options).rate == 0
+
+    def chosen(found):
+        return choose_rate(found["ssr"], found.steps, options).rate
+
+    assert chosen(found) == 2
+    assert chosen(with_marks(found, [[[1, 1, 1, 1]], [[1, 1, 1, 0]], [[1, 1, 1, 1]]])) == 1
+    assert chosen(with_marks(found, [[[1, 1, 1, 0]], [[1, 1, 1, 0]], [[1, 1, 1, 1]]])) == 0
 
 
 def test_the_finding_says_what_retirement_costs(with_and_without):
@@ -167,5 +174,5 @@ def test_the_finding_says_what_retirement_costs(with_and_without):
 
 def test_a_run_is_cut_for_it():
     """A short run would have one segment, and so no moment at which a rate could be retired."""
-    assert plan_for(workload("quickstart")).segment_steps is None
-    assert plan_for(workload("quickstart", RETIRE, "train.steps=301")).segment_steps == 38
+    assert plan_for(task("quickstart")).segment_steps is None
+    assert plan_for(task("quickstart", RETIRE, "train.steps=301")).segment_steps == 38

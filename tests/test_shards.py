@@ -6,15 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-import experiments.run as run_module
-from ce_jax.sweep import compile_wave
+from ce_jax.comparing import Listener, Waves
+from ce_jax.sweeping import compile_wave
 from experiments.__main__ import main
 from experiments.config import load_config
 from experiments.errors import UserError
-from experiments.progress import silent
-from experiments.run import run_workload
-from experiments.shards import Shard, parse_shard, scheduled_shard
-from experiments.store import open_run, read_arrays
+from experiments.files import read_arrays
+from experiments.run import execute
+from experiments.run.execute import run_workload
+from experiments.run.folder import open_run
+from experiments.run.shards import Shard, parse_shard, scheduled_shard
 from tests.small_run import run, the_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation", "own_cache")]
@@ -34,7 +35,7 @@ def compiled_once():
         return programs[plan]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "compile_wave", compile_once)
+        patch.setattr("ce_jax.comparing._waves.compile_wave", compile_once)
         yield
 
 
@@ -53,18 +54,10 @@ def no_scheduler(monkeypatch):
 
 
 @pytest.fixture
-def computed(monkeypatch):
-    """Keys of the waves computed so far; pages are left out, they take longest and show nothing here."""
-    keys = []
-    original = run_module._Trainer._compute
-
-    def counting(self, arm, rates, positions, checkpoint):
-        keys.append((arm.label, *rates, *positions))
-        return original(self, arm, rates, positions, checkpoint)
-
-    monkeypatch.setattr(run_module._Trainer, "_compute", counting)
-    monkeypatch.setattr(run_module, "build_report", lambda folder: folder)
-    return keys
+def computed(computed, monkeypatch):
+    """Waves computed so far; pages are left out, they take longest and show nothing here."""
+    monkeypatch.setattr(execute, "build_report", lambda folder: folder)
+    return computed
 
 
 def assert_same(found, expected):
@@ -109,7 +102,7 @@ def test_shards_at_the_same_time_equal_a_whole_run(whole, config, tmp_path, comp
     name, (one,) = load_config(config, WORDS)
 
     def work(number):
-        return run_workload(name, one, tmp_path, ["test"], silent(), shard=Shard(number, count))
+        return run_workload(name, one, tmp_path, ["test"], Listener(), shard=Shard(number, count))
 
     with ThreadPoolExecutor(count) as pool:
         outcomes = list(pool.map(work, range(1, count + 1)))
@@ -126,9 +119,9 @@ def test_report_joins_what_the_shards_have_left(whole, config, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "_write", stopped)
+        patch.setattr(execute, "_write", stopped)
         assert [run(config, tmp_path, *WORDS, "--shard", f"{number}/2") for number in (1, 2)] == [0, 130]
-    monkeypatch.setattr(run_module._Trainer, "_compute", stopped)
+    monkeypatch.setattr(Waves, "train", stopped)
     partial = the_folder(tmp_path)
     assert main(["report", str(tmp_path / whole.name)]) == 0
     assert "report.html" in capsys.readouterr().out

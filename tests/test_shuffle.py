@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from ce_jax._shuffle import shuffled
+from ce_jax.training import shuffled
 
 
 def orders(size, count, seed=0):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.errors import UserError
-from experiments.store import open_run, read_arrays, write_arrays, write_bytes, write_json
+from experiments.files import read_arrays, read_json, write_arrays, write_bytes, write_json
+from experiments.run.folder import open_run
+from tests.small_run import folders
 
 ARRAYS = {"a/b": np.arange(2000.0), "c": np.array([np.nan, 1.0])}
 
@@ -38,6 +40,8 @@ def test_json_never_holds_nan(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "x.json", {"x": float("nan")})
     assert os.listdir(tmp_path) == []
+    write_json(tmp_path / "x.json", {"x": [1.5, "ü", None]})
+    assert read_json(tmp_path / "x.json") == {"x": [1.5, "ü", None]}
 
 
 def test_any_damage_is_noticed(tmp_path):
@@ -74,7 +78,7 @@ def test_finishing_renames_the_folder(tmp_path):
             assert run.folder != final
             run.finish()
         assert (final / "summary.json").read_bytes() == content
-        assert os.listdir(tmp_path) == ["r"]
+        assert folders(tmp_path) == [final]
         assert os.listdir(final) == ["summary.json"]
 
 

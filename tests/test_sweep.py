@@ -1,7 +1,6 @@
 """Sweeps: a lane equals a solo run whoever shares its wave, one compilation, devices, padding, the plan."""
 
 import copy
-import importlib
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -11,7 +10,7 @@ import pytest
 from ce_jax.analysis import steps_to_target
 from ce_jax.losses import LOSSES
 from ce_jax.models import mlp
-from ce_jax.sweep import Checkpoint, Plan, blocks, compile_wave, plan_waves, sweep
+from ce_jax.sweeping import Checkpoint, Plan, blocks, compile_wave, plan_waves, sweep
 from ce_jax.training import METRICS, Hyperparameters, Splits, make_train
 from tests.test_training import data
 
@@ -47,15 +46,13 @@ def test_each_seed_may_have_its_own_split():
 
 
 def test_rates_seeds_and_loss_parameters_never_recompile(monkeypatch):
-    compiled = []
-    module = importlib.import_module("ce_jax.sweep")  # the package exports a function of that name
-    original = module.jax.jit
+    compiled, original = [], jax.jit
 
     def counting(function, **knobs):
         compiled.append(function)
         return original(function, **knobs)
 
-    monkeypatch.setattr(module.jax, "jit", counting)
+    monkeypatch.setattr(jax, "jit", counting)
     train = make_train(mlp((4,)), LOSSES["ssr_on_logits"], num_classes=3, evaluate_at=(0, 2))
     hyper = Hyperparameters(RATES, {"target": np.array([1.0, 5.0, 15.0], np.float32)})
     found = sweep(train, range(7), hyper, data(), plan=Plan(2, 2, 1))

@@ -32,13 +32,15 @@ def expected_calibration_error(probs: ArrayLike, labels: ArrayLike, bins: int = 
     0.25
     """
     probs, labels = _checked(probs, labels, "probs")
-    if np.any((probs < 0) | (probs > 1 + 1e-5)):
-        raise ValueError("probabilities must lie in 0..1; apply softmax to logits first")
+    outside = (probs < 0) | (probs > 1 + 1e-5)  # a softmax in float32 may exceed 1 by rounding
+    if outside.any():
+        raise ValueError(f"probs: expected numbers in 0..1, got {probs[outside][0]}; apply softmax to logits first")
     if bins < 1:
-        raise ValueError(f"expected at least one bin, got {bins}")
+        raise ValueError(f"bins: expected at least one bin, got {bins}")
     confidence = probs.max(axis=1)
     right = probs.argmax(axis=1) == labels
     upper_edges = np.linspace(0.0, 1.0, bins + 1)[1:-1]
+    # n_b (accuracy_b - confidence_b) is the sum of right - confidence over bin b; searchsorted's "left" is (lo, hi].
     gaps = np.bincount(np.searchsorted(upper_edges, confidence), weights=right - confidence)
     return float(np.abs(gaps).sum() / len(labels))
 
@@ -71,10 +73,13 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, *, bounds: tuple[Scala
     logits, labels = _checked(logits, labels, "logits")
     coolest, hottest = bounds
     if not 0 < coolest <= hottest < np.inf:
-        raise ValueError(f"bounds must be positive, finite and in order, got {bounds}")
+        raise ValueError(f"bounds: expected positive and finite numbers, the smaller one first, got {bounds}")
     own = np.take_along_axis(logits, labels[:, None], axis=1)
     if not np.isfinite(own).all() or np.isnan(logits).any() or np.isposinf(logits).any():
-        raise ValueError("logits must be finite, except -inf for classes other than the label's")
+        raise ValueError(
+            "logits: expected finite numbers, or -inf for classes other than the label's, "
+            "got NaN, +inf or -inf on a label; leave such rows out"
+        )
     lead = logits - own
 
     def slope(log_temperature: float) -> float:
@@ -84,6 +89,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, *, bounds: tuple[Scala
 
     if not np.any(np.where(np.isneginf(lead), 0.0, lead)):
         return 1.0
+    # Sought in log T, in which 0.01 and 100 are equally far from 1. A slope that has not changed its sign at an end of
+    # the bounds means that the minimum lies beyond that end.
     low, high = np.log(coolest), np.log(hottest)
     if slope(low) <= 0:
         return float(coolest)
@@ -98,9 +105,9 @@ def _checked(table: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[np
     if table.ndim != 2 or labels.shape != table.shape[:1] or not table.size:
         raise ValueError(f"expected {name} [N, K] and labels [N], got shapes {table.shape} and {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"labels must be integers, got {labels.dtype}")
+        raise TypeError(f"labels: expected integers, got {labels.dtype}; pass the index of the class of every row")
     outside = (labels < 0) | (labels >= table.shape[1])
     if outside.any():
         first = int(outside.argmax())
-        raise ValueError(f"labels must lie in 0..{table.shape[1] - 1}, got {labels[first]} at index {first}")
+        raise ValueError(f"labels: expected 0..{table.shape[1] - 1}, got {labels[first]} at index {first}")
     return table, labels

@@ -83,6 +83,7 @@ def rmst_difference(
 
 def _ratio(a: Values, b: Values) -> Values:
     """a / b of two means that are never negative, with 0 / 0 = 1: neither is ahead of the other."""
+    # `out` holds what stands where `where` keeps NumPy from dividing by 0; [()] makes a scalar of a single value.
     return np.divide(a, b, out=np.where(np.asarray(a) > 0, np.inf, 1.0), where=np.asarray(b) > 0)[()]
 
 
@@ -140,21 +141,25 @@ def probability_of_improvement(
     if a.ndim != 1 or a.shape != b.shape or not a.size:
         raise ValueError(f"expected the same number of runs [n] for both, got shapes {a.shape} and {b.shape}")
     if np.isnan(a).any() or np.isnan(b).any():
-        raise ValueError("runs hold NaN; put +inf for a target never reached, the worst value for a failed score")
+        raise ValueError(
+            "expected numbers, got NaN; put +inf for a target never reached, the worst value for a failed score"
+        )
     n = a.size
     wins = (a[:, None] < b) if lower_is_better else (a[:, None] > b)
     credit = wins + 0.5 * (a[:, None] == b)
     own = np.diagonal(credit)
 
-    def distinct_pairs(seeds: NDArray[np.float64], axis: int) -> Values:
-        rows = seeds.astype(np.intp).reshape(-1, n)
+    def distinct_pairs(seed_positions: NDArray[np.float64], axis: int) -> Values:
+        rows = seed_positions.astype(np.intp).reshape(-1, n)
+        # How often each resample has drawn each seed, by one bincount: row r counts from r n on.
         counts = np.bincount((rows + n * np.arange(len(rows))[:, None]).ravel(), minlength=n * len(rows))
         counts = counts.reshape(len(rows), n).astype(np.float64)
+        # A seed drawn c times meets itself in c^2 pairs, which leave both the pairs and the wins.
         squares = counts**2
         pairs = n * n - squares.sum(axis)
         won = ((counts @ credit) * counts).sum(axis) - squares @ own
         # One seed drawn n times has no other seed to meet; its own pair is all there is.
-        return np.where(pairs > 0, won / np.maximum(pairs, 1), counts @ own / n).reshape(seeds.shape[:-1])
+        return np.where(pairs > 0, won / np.maximum(pairs, 1), counts @ own / n).reshape(seed_positions.shape[:-1])
 
     interval = bootstrap_ci(
         distinct_pairs, np.arange(n), confidence_level=confidence_level, resamples=resamples, rng=rng

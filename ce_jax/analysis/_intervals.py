@@ -26,7 +26,7 @@ class Estimate(NamedTuple):
     high: Values
 
 
-# Numbers held at once while resampling: 32 MiB of float64 stay in reach of the caches and never trouble the memory.
+# Numbers held at once while resampling: 32 MiB of float64, little enough for the larger caches and for any memory.
 _BATCH_NUMBERS = 2**22
 
 
@@ -54,7 +54,7 @@ def bootstrap_ci(
     covered 88 % (report a proportion with an exact binomial interval instead), a ratio whose seeds are correlated to
     0.95 and differ only where one loss is censored, 90 %.
 
-    Two more things that it takes on trust. There must be enough observations: no resampled mean leaves the range of the
+    It makes two more assumptions. There must be enough observations: no resampled mean leaves the range of the
     sample, so at the best the interval is that range, and a mean of normal data is covered 87 % of the time at n = 4,
     92 % at 5, 93 % at 6, 94 % from 8. And they must be independent: 20 workloads on 5 data sets, a third of whose
     spread lies between data sets, are covered 84 %; then resample the data sets.
@@ -101,14 +101,18 @@ def bootstrap_ci(
     arrays = [np.asarray(sample, np.float64) for sample in samples]
     lengths = {array.shape[-1] if array.ndim else 0 for array in arrays}
     if not lengths or min(lengths) == 0:
-        raise ValueError("expected one or more samples [..., n] with at least one observation each")
+        raise ValueError(
+            f"expected one or more samples [..., n] with at least one observation each, got lengths {sorted(lengths)}"
+        )
     if paired and len(lengths) > 1:
         raise ValueError(
-            f"paired samples must have the same length, got {sorted(lengths)}: entry i is one seed in all of them"
+            f"expected paired samples of the same length, got {sorted(lengths)}; entry i has to be one seed in all of "
+            "them, or pass paired=False"
         )
     if not 0 < confidence_level < 1:
-        raise ValueError(f"confidence_level must lie between 0 and 1, got {confidence_level}")
+        raise ValueError(f"confidence_level: expected a number between 0 and 1, got {confidence_level}")
     n = min(lengths)
+    # SciPy refuses a single observation, of which every resample is a copy.
     if n == 1:
         value = statistic(*arrays, axis=-1)
         return Interval(value, value)

@@ -63,9 +63,12 @@ def performance_profile(times: ArrayLike, taus: ArrayLike) -> NDArray[np.float64
     if times.ndim != 2 or taus.ndim != 1 or not times.size:
         raise ValueError(f"expected times [methods, problems] and taus [T], got {times.shape} and {taus.shape}")
     if not np.all(times >= 0):
-        raise ValueError("times must be steps, at least 0; a target never reached is +inf, not NaN")
+        wrong = times[~(times >= 0)][0]  # written this way round, it finds NaN too
+        raise ValueError(f"times: expected steps, at least 0, got {wrong}; a target never reached is +inf, not NaN")
     if not np.all((taus >= 1) & np.isfinite(taus)):
-        raise ValueError("taus are factors relative to the fastest method: finite and at least 1")
+        raise ValueError(
+            f"taus: expected factors relative to the fastest method, finite and at least 1, got {taus.tolist()}"
+        )
     # A product, because a quotient would be 0 / 0 where the fastest starts at its target.
     limits = taus[:, None, None] * times.min(axis=0)
     return np.mean(np.isfinite(times) & (times <= limits), axis=-1).T
@@ -115,7 +118,7 @@ def spearman(
     if x.ndim != 1 or y.shape[:1] != x.shape or y.ndim > 2 or not y.size:
         raise ValueError(f"expected x [n] and y [n] or [n, S], got shapes {x.shape} and {y.shape}")
     if len(x) < 2:
-        raise ValueError("a correlation needs at least two points")
+        raise ValueError(f"expected at least two points, got {len(x)}: a single one has no correlation")
 
     def of_means(*levels: NDArray[np.float64], axis: int) -> Values:
         return _rank_correlation(x, np.stack([level.mean(axis) for level in levels], axis=-1), axis=-1)
@@ -132,4 +135,5 @@ def _rank_correlation(x: NDArray[np.float64], y: NDArray[np.float64], axis: int)
     rank_x, rank_y = rank_x - rank_x.mean(axis, keepdims=True), rank_y - rank_y.mean(axis, keepdims=True)
     spread = np.sqrt((rank_x**2).sum(axis) * (rank_y**2).sum(axis))
     covariance = (rank_x * rank_y).sum(axis)
+    # NaN != 0 holds, so that NaN is divided and stays NaN; the sum only lends `out` the shape of both.
     return np.divide(covariance, spread, out=np.zeros_like(covariance + spread), where=spread != 0)[()]

@@ -60,11 +60,14 @@ def steps_to_target(values: ArrayLike, steps: ArrayLike, target: Scalar, *, sust
     if steps.ndim != 1 or values.shape[-1:] != steps.shape:
         raise ValueError(f"expected values [..., E] and steps [E], got shapes {values.shape} and {steps.shape}")
     if np.any(np.diff(steps) <= 0):
-        raise ValueError("steps must increase: sort the evaluations by step first")
+        raise ValueError(
+            f"steps: expected steps that increase, got {steps.tolist()}; sort the evaluations by step first"
+        )
     if sustained < 1:
-        raise ValueError(f"sustained must be at least 1 evaluation, got {sustained}")
+        raise ValueError(f"sustained: expected at least 1 evaluation, got {sustained}")
     if len(steps) < sustained:
         return np.full(values.shape[:-1], np.inf)[()]
+    # meets[..., e]: all of the `sustained` evaluations from e on; argmax of booleans is the first that is true.
     meets = np.lib.stride_tricks.sliding_window_view(values >= target, sustained, axis=-1).all(axis=-1)
     return np.where(meets.any(axis=-1), steps[meets.argmax(axis=-1)], np.inf)[()]
 
@@ -77,9 +80,11 @@ def restricted(times: ArrayLike, horizon: Scalar) -> NDArray[np.float64]:
     """
     times = np.asarray(times, np.float64)
     if not 0 < horizon < np.inf:
-        raise ValueError(f"horizon must be a positive, finite number of steps, got {horizon}")
+        raise ValueError(f"horizon: expected a positive, finite number of steps, got {horizon}")
     if np.isnan(times).any():
-        raise ValueError("times hold NaN; a run that never reached the target, diverged or not, is +inf")
+        raise ValueError(
+            "times: expected numbers, got NaN; a run that never reached the target, diverged or not, is +inf"
+        )
     if times.shape[-1:] == (0,):
         raise ValueError(f"expected at least one run, got times of shape {times.shape}")
     return np.minimum(times, horizon)
@@ -94,7 +99,7 @@ def censored(times: ArrayLike, horizon: Scalar) -> stats.CensoredData:
     watched = restricted(times, horizon)
     if watched.ndim != 1:
         raise ValueError(f"expected times [n] of one group of runs, got shape {watched.shape}")
-    missed = np.asarray(times, np.float64) > horizon
+    missed = np.asarray(times, np.float64) > horizon  # a run that arrives at the horizon itself has been seen to arrive
     return stats.CensoredData(uncensored=watched[~missed], right=watched[missed])
 
 
@@ -132,7 +137,7 @@ def survival(times: ArrayLike, horizon: Scalar, *, confidence_level: float = 0.9
     steps = np.unique(np.concatenate([[0.0], estimate.quantiles, [horizon]]))
     probability = estimate.evaluate(steps)
     n = len(data)
-    waiting = np.rint(n * probability)
+    waiting = np.rint(n * probability)  # whole runs again: a product of fractions is off by rounding
     tail = (1 - confidence_level) / 2
     # The beta quantiles below are undefined for 0 of n and n of n, where the interval ends at 0 and at 1.
     low = np.where(waiting > 0, stats.beta.ppf(tail, np.maximum(waiting, 1), n - waiting + 1), 0.0)

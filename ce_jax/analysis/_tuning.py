@@ -39,9 +39,11 @@ def expected_best(scores: ArrayLike, budgets: ArrayLike, *, replace: bool = True
     if not n or budgets.ndim != 1:
         raise ValueError(f"expected scores [..., n] and budgets [B], got shapes {ordered.shape} and {budgets.shape}")
     if not np.issubdtype(budgets.dtype, np.integer) or np.any(budgets < 1):
-        raise ValueError("budgets are numbers of trials: integers from 1")
+        raise ValueError(f"budgets: expected numbers of trials, integers from 1, got {budgets.tolist()}")
     if not replace and np.any(budgets > n):
-        raise ValueError(f"without replacement only {n} trials can be drawn, got a budget of {budgets.max()}")
+        raise ValueError(
+            f"budgets: expected at most {n}, got {budgets.max()}; without replacement only {n} trials can be drawn"
+        )
     below = np.arange(n + 1)[:, None]
     if replace:
         chance = (below / n) ** budgets
@@ -79,10 +81,11 @@ def rate_band(rates: ArrayLike, scores: ArrayLike, within: Scalar) -> Values:
     if rates.ndim != 1 or not rates.size or scores.shape[-1:] != rates.shape:
         raise ValueError(f"expected rates [R] and scores [..., R], got shapes {rates.shape} and {scores.shape}")
     if not np.all(rates > 0) or np.any(np.diff(rates) <= 0):
-        raise ValueError("rates must be positive and increasing")
+        raise ValueError(f"rates: expected positive and increasing numbers, got {rates.tolist()}")
     if not within >= 0:
-        raise ValueError(f"within is a distance below the best score, at least 0, got {within}")
+        raise ValueError(f"within: expected a distance below the best score, at least 0, got {within}")
     best = np.max(scores, axis=-1, keepdims=True, where=~np.isnan(scores), initial=-np.inf)
+    # A comparison with NaN is false, so that a rate that diverged is not good.
     good = scores >= best - 1.0001 * within
     gaps = np.diff(np.log10(rates))
     band = widest = np.zeros(scores.shape[:-1])

@@ -1,5 +1,25 @@
 """Classification losses on logits, exact in both tails, each beside its hand-written gradient.
 
+A file imports only from those above it:
+
+    _labels         where the label of every row points
+    _checks         dtypes, ranks and shapes, checked while a loss is traced; `validate_labels`
+    _arithmetic     elementary functions without the rounding error of their usual formula
+    _bad_rows       what a row without a loss does: NaN, and nothing where it is left out
+    _softmax        softmax, log_softmax, logsumexp
+    _odds           the label against all other classes: what the losses are written in, and the map of derivative rules
+    _log_odds       log_odds
+    _cross_entropy  cross-entropy, also with soft targets
+    _ssr            the sum of squared residuals on probabilities, also with soft targets
+    _from_probs     the textbook forms: losses of given probabilities
+    _of_label       losses of p_y alone: true-class SSR, mean absolute error, L_q, focal, poly-1
+    _power          the power score, the bridge from cross-entropy to SSR
+    _on_logits      losses of the logits themselves: SSR without softmax, squentropy, z-loss
+    _stablemax      cross-entropy of the stablemax
+    _second_order   Hessians of cross-entropy and SSR, and their products with vectors
+    _reductions     the mean over rows
+    _registry       the table LOSSES and its record Loss
+
 Conventions of other libraries, and the line that converts. z are logits, p their softmax, y labels, t targets, w
 weights, N rows and K classes; what stands on the right equals what stands on the left. Here a loss is one value per
 row, without a factor, and `mean_over` divides by the sum of the weights.
@@ -44,49 +64,51 @@ row is 0 here and NaN in PyTorch.
 from ce_jax.losses._checks import validate_labels
 from ce_jax.losses._cross_entropy import (
     cross_entropy,
-    cross_entropy_from_probs,
-    cross_entropy_from_probs_grad,
     cross_entropy_grad,
     cross_entropy_with_targets,
     cross_entropy_with_targets_grad,
 )
-from ce_jax.losses._families import lq_loss, lq_loss_grad, power_loss, power_loss_grad
-from ce_jax.losses._logit_losses import (
-    squentropy,
-    squentropy_grad,
-    stablemax_cross_entropy,
-    stablemax_cross_entropy_grad,
-    z_loss,
-    z_loss_grad,
-)
-from ce_jax.losses._odds import log_odds
-from ce_jax.losses._reductions import mean_over
-from ce_jax.losses._registry import LOSSES, Loss, with_manual_grad
-from ce_jax.losses._second_order import cross_entropy_hessian, cross_entropy_hvp, ssr_hessian, ssr_hvp
-from ce_jax.losses._softmax import log_softmax, logsumexp, softmax
-from ce_jax.losses._squared_errors import (
+from ce_jax.losses._from_probs import (
+    cross_entropy_from_probs,
+    cross_entropy_from_probs_grad,
     ssr_from_probs,
     ssr_from_probs_grad,
-    ssr_on_logits,
-    ssr_on_logits_grad,
-    true_class_ssr,
     true_class_ssr_from_probs,
     true_class_ssr_from_probs_grad,
-    true_class_ssr_grad,
 )
-from ce_jax.losses._ssr import ssr, ssr_grad, ssr_with_targets, ssr_with_targets_grad
-from ce_jax.losses._variants import (
+from ce_jax.losses._log_odds import log_odds
+from ce_jax.losses._of_label import (
     focal_loss,
     focal_loss_grad,
+    lq_loss,
+    lq_loss_grad,
     mean_absolute_error,
     mean_absolute_error_grad,
     poly1_loss,
     poly1_loss_grad,
+    true_class_ssr,
+    true_class_ssr_grad,
 )
+from ce_jax.losses._on_logits import (
+    squentropy,
+    squentropy_grad,
+    ssr_on_logits,
+    ssr_on_logits_grad,
+    z_loss,
+    z_loss_grad,
+)
+from ce_jax.losses._power import power_loss, power_loss_grad
+from ce_jax.losses._reductions import mean_over
+from ce_jax.losses._registry import LOSSES, Loss, as_loss, hand_written, with_manual_grad
+from ce_jax.losses._second_order import cross_entropy_hessian, cross_entropy_hvp, ssr_hessian, ssr_hvp
+from ce_jax.losses._softmax import log_softmax, logsumexp, softmax
+from ce_jax.losses._ssr import ssr, ssr_grad, ssr_with_targets, ssr_with_targets_grad
+from ce_jax.losses._stablemax import stablemax_cross_entropy, stablemax_cross_entropy_grad
 
 __all__ = [
     "LOSSES",
     "Loss",
+    "as_loss",
     "cross_entropy",
     "cross_entropy_from_probs",
     "cross_entropy_from_probs_grad",
@@ -97,6 +119,7 @@ __all__ = [
     "cross_entropy_with_targets_grad",
     "focal_loss",
     "focal_loss_grad",
+    "hand_written",
     "log_odds",
     "log_softmax",
     "logsumexp",

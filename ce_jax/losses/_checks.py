@@ -4,48 +4,14 @@ Misuse that shows in a dtype, rank or shape raises at trace time. A label whose 
 `jax.jit`: it gives NaN instead, unless `validate_labels` is called on concrete labels first.
 """
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, Integer
+from jaxtyping import Array, ArrayLike, Bool, Float, Integer
 
-# From so many classes on, one gather or scatter per row beats a comparison with every class; measured on CPU.
-MANY_CLASSES = 64
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Labels:
-    """Where the labels of an array of logits point; rows keep the class axis with length 1.
-
-    Labels out of range point somewhere in range: whether they are valid is kept apart.
-    """
-
-    index: Array | np.ndarray  # integers, or their float0 tangents
-    axis: int = field(metadata={"static": True})
-
-    def mask(self, shape: tuple[int, ...]) -> Bool[Array, "..."]:
-        """True at the label of every row."""
-        return class_index(shape, self.axis) == self.index
-
-    def pick(self, values: Array) -> Array:
-        """The entry of every row at its label."""
-        if self.axis < values.ndim - 1 and values.shape[self.axis] < MANY_CLASSES:
-            picked = jnp.where(self.mask(values.shape), values, jnp.zeros((), values.dtype))
-            return jnp.sum(picked, self.axis, keepdims=True)
-        return jnp.take_along_axis(values, self.index, self.axis, mode="promise_in_bounds")
-
-    def place(self, values: Array, at_label: ArrayLike) -> Array:
-        """`values` with the entry at the label of every row replaced."""
-        at_label = jnp.asarray(at_label, values.dtype)
-        if values.shape[self.axis] < MANY_CLASSES:
-            return jnp.where(self.mask(values.shape), at_label, values)
-        rows = jnp.broadcast_to(at_label, self.index.shape)
-        return jnp.put_along_axis(values, self.index, rows, self.axis, inplace=False, mode="promise_in_bounds")
+from ce_jax.losses._labels import Labels
 
 
 class Classes(NamedTuple):
@@ -61,27 +27,22 @@ class Classes(NamedTuple):
         return jnp.where(bad, jnp.sum(self.values, self.labels.axis, keepdims=True), self.at_label)
 
 
-def class_index(shape: tuple[int, ...], axis: int) -> Int[Array, "..."]:
-    """The index of every entry along the class axis."""
-    return lax.broadcasted_iota(jnp.int32, shape, axis)
-
-
 def check_logits(logits: ArrayLike, axis: int, *, name: str = "logits") -> tuple[Float[Array, "..."], int]:
     """Returns `logits` as an array of at least float32 and the class axis counted from the front."""
     array = jnp.asarray(logits)
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"{name} must be floating point, got {array.dtype}: convert with {name}.astype(jnp.float32)")
+        raise TypeError(f"{name}: expected floating point, got {array.dtype}; convert with {name}.astype(jnp.float32)")
     if array.ndim == 0:
-        raise ValueError(f"{name} must have a class axis, got a scalar: pass an array of shape [..., K]")
+        raise ValueError(f"{name}: expected a class axis, got a scalar; pass an array of shape [..., K]")
     if not -array.ndim <= axis < array.ndim:
         raise ValueError(
-            f"axis must be in {-array.ndim}..{array.ndim - 1} for {name} of shape {array.shape}, got {axis}: "
+            f"axis: expected {-array.ndim}..{array.ndim - 1} for {name} of shape {array.shape}, got {axis}; "
             "pass the position of the class axis"
         )
     axis %= array.ndim
     if array.shape[axis] == 0:
         raise ValueError(
-            f"{name} must have at least one class, got shape {array.shape}: pass the class axis as axis, here {axis}"
+            f"{name}: expected at least one class, got shape {array.shape}; pass the class axis as axis, here {axis}"
         )
     return array.astype(jnp.promote_types(array.dtype, jnp.float32)), axis
 
@@ -92,12 +53,17 @@ def check_where(where: ArrayLike | None, shape: tuple[int, ...]) -> Bool[Array, 
         return None
     mask = jnp.asarray(where)
     if mask.dtype != jnp.bool_:
-        raise TypeError(f"where must be boolean, got {mask.dtype}: pass a comparison such as where != 0")
+        raise TypeError(f"where: expected boolean, got {mask.dtype}; pass a comparison such as where != 0")
+    return broadcast(mask, shape, "where")
+
+
+def broadcast(array: Array, shape: tuple[int, ...], name: str) -> Array:
+    """Returns `array` repeated to `shape`."""
     try:
-        return jnp.broadcast_to(mask, shape)
+        return jnp.broadcast_to(array, shape)
     except ValueError:
         raise ValueError(
-            f"where must broadcast to the shape {shape}, got {mask.shape}: "
+            f"{name}: expected a shape that broadcasts to {shape}, got {array.shape}; "
             "give it an axis of length 1 wherever it is to be repeated"
         ) from None
 
@@ -106,11 +72,11 @@ def check_labels(labels: ArrayLike, shape: tuple[int, ...], axis: int) -> Intege
     """Returns integer labels with a class axis of length 1; they are never broadcast."""
     array = jnp.asarray(labels)
     if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise TypeError(f"labels must be integers, got {array.dtype}: for soft targets use the _with_targets form")
+        raise TypeError(f"labels: expected integers, got {array.dtype}; for soft targets use the _with_targets form")
     expected = shape[:axis] + shape[axis + 1 :]
     if array.shape != expected:
         raise ValueError(
-            f"labels must have the shape of the logits without the class axis, {expected}, got {array.shape}: "
+            f"labels: expected the shape of the logits without the class axis, {expected}, got {array.shape}; "
             "labels are never broadcast"
         )
     if array.dtype.itemsize < 4:  # 1000 classes do not fit in a comparison with int8
@@ -122,13 +88,25 @@ def check_targets(targets: ArrayLike, logits: Float[Array, "..."]) -> Float[Arra
     """Returns targets in the dtype of the logits; they have the shape of the logits."""
     array = jnp.asarray(targets)
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"targets must be floating point, got {array.dtype}: for class indices use the integer form")
+        raise TypeError(f"targets: expected floating point, got {array.dtype}; for class indices use the integer form")
     if array.shape != logits.shape:
         raise ValueError(
-            f"targets must have the shape of the logits, {logits.shape}, got {array.shape}: "
+            f"targets: expected the shape of the logits, {logits.shape}, got {array.shape}; "
             "targets are never broadcast, use jnp.broadcast_to"
         )
     return array.astype(logits.dtype)
+
+
+def check_number(value: ArrayLike, like: Array, name: str) -> Array:
+    """A parameter of a loss as a scalar of the dtype of `like`.
+
+    Raises:
+      ValueError: it is not a scalar.
+    """
+    scalar = jnp.asarray(value, like.dtype)
+    if scalar.ndim:
+        raise ValueError(f"{name}: expected a number, got shape {scalar.shape}; use jax.vmap for several of them")
+    return scalar
 
 
 def check_classes(
@@ -140,15 +118,16 @@ def check_classes(
     `label_ok` False; nothing is hidden in it, so that its NaN reaches every entry of the gradient.
     """
     z, axis = check_logits(values, axis, name=name)
-    y = check_labels(labels, z.shape, axis)
+    index = check_labels(labels, z.shape, axis)
     last = z.shape[axis] - 1
-    label_ok = (y >= 0) & (y <= last)
-    place = Labels(jnp.clip(y, 0, last).astype(jnp.int32), axis)
+    label_ok = (index >= 0) & (index <= last)
+    # Clipped, for a gather must not leave the row; what it finds for a label out of range is not used.
+    y = Labels(jnp.clip(index, 0, last).astype(jnp.int32), axis)
     visible = check_where(where, z.shape)
     if visible is not None:
-        label_ok &= place.pick(visible.astype(jnp.int32)) != 0
+        label_ok &= y.pick(visible.astype(jnp.int32)) != 0
         z = jnp.where(visible | ~label_ok, z, -jnp.inf)
-    return Classes(z, place, place.pick(z), label_ok)
+    return Classes(z, y, y.pick(z), label_ok)
 
 
 def validate_labels(labels: ArrayLike, num_classes: int, *, where: ArrayLike | None = None) -> None:
@@ -170,13 +149,15 @@ def validate_labels(labels: ArrayLike, num_classes: int, *, where: ArrayLike | N
     >>> validate_labels(np.array([0, 3, -1]), 3)
     Traceback (most recent call last):
     ...
-    ValueError: labels[1] is 3, expected 0..2: 2 of 3 labels are out of range
+    ValueError: labels[1]: expected 0..2, got 3; 2 of 3 labels are out of range
     """
     if isinstance(labels, jax.core.Tracer):
-        raise TypeError("validate_labels needs concrete labels, got a traced array: call it outside jit, vmap and grad")
+        raise TypeError(
+            "labels: expected concrete values, got a traced array; call validate_labels outside jit, vmap and grad"
+        )
     array = np.asarray(labels)
     if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"labels must be integers, got {array.dtype}")
+        raise TypeError(f"labels: expected integers, got {array.dtype}; pass the index of the class of every row")
     wrong = (array < 0) | (array >= num_classes)
     if where is not None:
         mask = check_where(where, array.shape)
@@ -185,6 +166,6 @@ def validate_labels(labels: ArrayLike, num_classes: int, *, where: ArrayLike | N
         index = np.unravel_index(np.flatnonzero(wrong)[0], array.shape)
         place = f"[{', '.join(map(str, index))}]" if array.ndim else ""
         raise ValueError(
-            f"labels{place} is {array[index]}, expected 0..{num_classes - 1}: "
+            f"labels{place}: expected 0..{num_classes - 1}, got {array[index]}; "
             f"{int(wrong.sum())} of {array.size} labels are out of range"
         )

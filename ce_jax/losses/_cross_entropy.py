@@ -9,16 +9,24 @@ diag(p) - p p^T; it does not depend on the label.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
-from ce_jax.losses._checks import check_classes, check_where
-from ce_jax.losses._numerics import count, knob, logarithm, poison, replace_bad, replace_value
+from ce_jax.losses._arithmetic import replace_value
+from ce_jax.losses._bad_rows import poison, replace_bad
+from ce_jax.losses._checks import check_number, check_where
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._softmax import log_softmax_along, soft_targets, softmax_with_peak
 
 
-def _is_zero(knob: ArrayLike) -> bool:
-    return isinstance(knob, (int, float)) and knob == 0
+def _is_zero(number: ArrayLike) -> bool:
+    return isinstance(number, (int, float)) and number == 0
+
+
+def _count_classes(where: Bool[Array, "..."] | None, shape: tuple[int, ...], axis: int, dtype: jnp.dtype) -> Array:
+    """The number of visible classes of every row, with the class axis kept."""
+    if where is None:
+        return jnp.asarray(shape[axis], dtype)
+    return jnp.sum(where, axis, keepdims=True, dtype=dtype)
 
 
 def _mean_surprise(o: Odds, where: ArrayLike | None) -> Float[Array, "..."]:
@@ -27,7 +35,7 @@ def _mean_surprise(o: Odds, where: ArrayLike | None) -> Float[Array, "..."]:
     drop = replace_bad(o.peak - o.logits, o.bad)
     if visible is not None:
         drop = jnp.where(visible, drop, 0)
-    classes = count(visible, drop.shape, o.axis, drop.dtype)
+    classes = _count_classes(visible, drop.shape, o.axis, drop.dtype)
     return jnp.sum(drop, o.axis, keepdims=True) / jnp.maximum(classes, 1) + (o.surprise - o.gap)
 
 
@@ -69,7 +77,7 @@ def cross_entropy(
     o = odds(logits, labels, axis, where)
     if _is_zero(label_smoothing):
         return o.finish(o.surprise)
-    e = knob(label_smoothing, o.logits, "label_smoothing")
+    e = check_number(label_smoothing, o.logits, "label_smoothing")
     mean = _mean_surprise(o, where)
     mean = jnp.where((e == 0) & (mean == jnp.inf), 0, mean)  # 0 inf is 0 here: no target is spread
     return o.finish((1 - e) * o.surprise + e * mean)
@@ -98,9 +106,9 @@ def cross_entropy_grad(
     for_others, for_label = wrong * o.softmax_of_others(), -wrong
     if _is_zero(label_smoothing):
         return o.labels.place(for_others, for_label)
-    e = knob(label_smoothing, o.logits, "label_smoothing")
+    e = check_number(label_smoothing, o.logits, "label_smoothing")
     visible = check_where(where, o.logits.shape)
-    spread = e / jnp.maximum(count(visible, o.logits.shape, o.axis, e.dtype), 1)
+    spread = e / jnp.maximum(_count_classes(visible, o.logits.shape, o.axis, e.dtype), 1)
     for_label = (1 - e) * for_label + e * o.right()
     grad = o.labels.place(for_others, for_label) - spread
     return grad if visible is None else jnp.where(visible | o.bad, grad, 0)
@@ -152,41 +160,3 @@ def cross_entropy_with_targets_grad(
     t_peak = jnp.sum(jnp.where(is_peak, t, 0), axis, keepdims=True)
     grad = jnp.where(is_peak, p * t_rest - missing * t, p * (t_rest + t_peak) - t)
     return jnp.where(bad, jnp.nan, grad)
-
-
-def cross_entropy_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
-    """Cross-entropy of given probabilities, L = -log p_y, the textbook form.
-
-    Prefer `cross_entropy`: a probability of the label near 1 has already lost the digits of this loss to rounding.
-
-    Args:
-      probs: floating point [..., K]; neither checked to sum to one nor normalised.
-      labels: integers [...].
-      axis: the class axis of `probs`.
-
-    Returns:
-      One value per row [...], float32 for half precision; p_y = 0 gives +inf, a label out of range NaN.
-
-    Raises:
-      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
-
-    >>> round(float(cross_entropy_from_probs(jnp.array([0.57, 0.20, 0.23]), jnp.array(0))), 2)
-    0.56
-    """
-    c = check_classes(probs, labels, axis, None, name="probs")
-    bad = ~c.label_ok | jnp.isnan(c.at_label)
-    at_label = replace_bad(c.for_every_class(bad), bad, 1.0)
-    return jnp.squeeze(poison(-logarithm(at_label), bad), c.labels.axis)
-
-
-def cross_entropy_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
-    """Gradient of `cross_entropy_from_probs` with respect to the probabilities, -1/p_y at the label, 0 elsewhere.
-
-    Args and errors as in `cross_entropy_from_probs`; the shape is that of `probs`.
-
-    >>> cross_entropy_from_probs_grad(jnp.array([0.5, 0.5]), jnp.array(0))
-    Array([-2.,  0.], dtype=float32)
-    """
-    c = check_classes(probs, labels, axis, None, name="probs")
-    bad = ~c.label_ok | jnp.isnan(c.at_label)
-    return jnp.where(bad, jnp.nan, c.labels.place(jnp.zeros_like(c.values), -1 / c.at_label))

@@ -1,4 +1,4 @@
-"""The log-odds of the label against all other classes: the quantity that every loss on this page is written in.
+"""The log-odds of the label against all other classes: the quantity that the losses are written in.
 
 With z the logits of one row, y its label and a the class with the largest logit,
 
@@ -9,32 +9,145 @@ where p is the softmax of all classes and q that of the other classes alone. No 
 subtracted: u keeps its full relative precision when the model is confidently right (T is tiny), and p_y when it is
 confidently wrong (B is tiny). Any constant shift will do. Where another class leads it is z_a; where the label leads it
 is z_a less some headroom, so that no term of a tiny T is lost to underflow.
+
+The derivatives are given by rules, for autodiff of these values would subtract nearly equal numbers again. With the
+surprise c = -log p_y and the balance g = log T - log B, whose derivative is dg = sum_j q_j dz_j - dz_y:
+
+| name | value | derivative | the rounding error it removes |
+|---|---|---|---|
+| `softmax_of_others` | q_j | q_j (dz_j - sum_k q_k dz_k) | of that difference as q_j tends to 1 |
+| `balance` | g, given | dg | of 0 / 0 at T = 0; every derivative by z comes in here |
+| `log1p_odds` | c = log(1 + T / B) | u dg | of log(T + B) - log B at a tiny T |
+| `log_share` | log u | p_y dg | of log(1 - p_y); finite at u = 0 |
+| `known_right` | p_y, given | -p_y dc | of 1 - u |
+| `known_wrong` | u, given | p_y dc | of 1 - p_y |
+
+Further rules, each one beside its derivation: `exponential_from`, `power`, `box_cox` and `replace_value` in
+`_arithmetic`; `poison` in `_bad_rows`; `softmax_along`, `log_softmax_along` and `logsumexp_along` in `_softmax`;
+`difference` and `sum_of_squares` in `_ssr`; `logarithm` in `_from_probs`; `_label_score`, `_sum_of_powers` and
+`_difference` in `_power`; `sum_of_squared_logits` in `_on_logits`; `_stable_sum` in `_stablemax`; and `ruled` in
+`_registry`, which makes a rule of a hand-written gradient.
 """
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from ce_jax.losses._checks import Labels, check_classes
-from ce_jax.losses._numerics import (
-    balance,
-    decay,
-    exponentials_of_others,
-    headroom,
-    log1p_odds,
-    log_share,
-    poison,
-    power,
-    rise,
-    softmax_of_others,
-    subtract_exactly,
-    sum_of_others,
-)
+from ce_jax.losses._arithmetic import deviations, exponential_from, headroom, power, subtract_exactly
+from ce_jax.losses._bad_rows import poison
+from ce_jax.losses._checks import check_classes
+from ce_jax.losses._labels import Labels
 
 Rows = Float[Array, "..."]
 Mask = Bool[Array, "..."]
+
+
+def exponentials_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+    """exp(z - shift) for the classes other than the label, and `rest` for that."""
+    return labels.place(exponential_from(z, shift, rest), rest)
+
+
+def sum_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+    """T, the sum of `exponentials_of_others`; not to be differentiated, `balance` is."""
+    powers = exponentials_of_others(*lax.stop_gradient((z, shift, rest)), labels)
+    return jnp.sum(powers, labels.axis, keepdims=True)
+
+
+@jax.custom_jvp
+def softmax_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+    """q = exp(z - shift) / T, 0 for the label and where there is no other class."""
+    powers = exponentials_of_others(z, shift, rest, labels)
+    total = jnp.sum(powers, labels.axis, keepdims=True)
+    # T = 0 where no other class has a probability; q is 0 then, not 0 / 0.
+    return powers * jnp.where(total > 0, 1 / total, 0)
+
+
+@softmax_of_others.defjvp
+def _softmax_of_others_jvp(primals, tangents):
+    q = softmax_of_others(*primals)
+    return q, q * deviations(q, tangents[0], primals[3].axis)
+
+
+@jax.custom_jvp
+def balance(known: Rows, z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+    """log T - (z_y - shift), given its value; its derivative is sum_j q_j dz_j - dz_y."""
+    del z, shift, rest, labels
+    return known
+
+
+@balance.defjvp
+def _balance_jvp(primals, tangents):
+    # One array of the size of the logits is kept for the reverse pass, and the label needs no scatter there.
+    labels = primals[4]
+    weights = jnp.where(labels.mask(primals[1].shape), -1, softmax_of_others(*primals[1:]))
+    return balance(*primals), jnp.sum(weights * tangents[1], labels.axis, keepdims=True)
+
+
+@jax.custom_jvp
+def known_right(surprise: Rows, right: Rows) -> Rows:
+    """p = exp(-c), given its exact value; dp = -p dc."""
+    del surprise
+    return right
+
+
+@known_right.defjvp
+def _known_right_jvp(primals, tangents):
+    right = known_right(*primals)
+    return right, -right * tangents[0]
+
+
+@jax.custom_jvp
+def known_wrong(surprise: Rows, wrong: Rows, right: Rows) -> Rows:
+    """u = 1 - exp(-c), given its exact value; du = p dc."""
+    del surprise, right
+    return wrong
+
+
+@known_wrong.defjvp
+def _known_wrong_jvp(primals, tangents):
+    return known_wrong(*primals), known_right(primals[0], primals[2]) * tangents[0]
+
+
+@jax.custom_jvp
+def log1p_odds(balance: Rows, others: Rows, label: Rows, gap: Rows) -> Rows:
+    """c = log(1 + T / B) for T = others and B = label, by two formulas that join at gap = 0.
+
+    `gap` is 0 where the label has the largest logit. Elsewhere it is the distance to the largest, T has a term that
+    is exactly 1, and log(1 + T / B) = gap + log(T + B). With balance = log T - log B, the derivative is u dbalance.
+    """
+    del balance
+    behind = gap > 0
+    # Behind, both terms of (T - 1) + B are at least 0, so that log1p keeps the digits of T + B near 1.
+    ratio = jnp.where(behind, (others - 1) + label, others / label)
+    return gap + jnp.log1p(ratio)
+
+
+@log1p_odds.defjvp
+def _log1p_odds_jvp(primals, tangents):
+    _, others, label, _ = primals
+    surprise, total = log1p_odds(*primals), others + label
+    return surprise, known_wrong(surprise, others / total, label / total) * tangents[0]
+
+
+@jax.custom_jvp
+def log_share(balance: Rows, surprise: Rows, others: Rows, label: Rows) -> Rows:
+    """log u = log(T / (T + B)), finite even for T = 0; its derivative is p dbalance."""
+    del balance, surprise
+    # A finite stand-in for log 0, for it meets factors that are 0.
+    others = jnp.where(others > 0, others, jnp.finfo(others.dtype).tiny)
+    # log u = log(T / B) - log1p(T / B) or -log1p(B / T), with the ratio that is at most 1.
+    favoured = others <= label
+    ratio = jnp.where(favoured, others, label) / jnp.where(favoured, label, others)
+    return jnp.where(favoured, jnp.log(ratio), 0) - jnp.log1p(ratio)
+
+
+@log_share.defjvp
+def _log_share_jvp(primals, tangents):
+    _, surprise, others, label = primals
+    return log_share(*primals), known_right(surprise, label / (others + label)) * tangents[0]
 
 
 class Odds(NamedTuple):
@@ -71,12 +184,12 @@ class Odds(NamedTuple):
 
     def right(self) -> Rows:
         """p_y, the probability of the label."""
-        return decay(self.surprise, self.label / (self.others + self.label))
+        return known_right(self.surprise, self.label / (self.others + self.label))
 
     def wrong(self) -> Rows:
         """u = 1 - p_y."""
         total = self.others + self.label
-        return rise(self.surprise, self.others / total, self.label / total)
+        return known_wrong(self.surprise, self.others / total, self.label / total)
 
     def log_wrong(self) -> Rows:
         """log u, finite even where u is 0."""
@@ -101,54 +214,20 @@ class Odds(NamedTuple):
 
 def odds(logits: ArrayLike, labels: ArrayLike, axis: int, where: ArrayLike | None) -> Odds:
     """Checks the arguments of a loss and computes the odds of every row."""
-    z, place, label_logit, label_ok = check_classes(logits, labels, axis, where)
-    peak = lax.stop_gradient(jnp.max(z, place.axis, keepdims=True))
+    z, y, label_logit, label_ok = check_classes(logits, labels, axis, where)
+    peak = lax.stop_gradient(jnp.max(z, y.axis, keepdims=True))
     bad = ~(label_ok & jnp.isfinite(peak))
     gap = jnp.where(bad, 0, peak - label_logit)
     shift = jnp.where(gap > 0, peak, peak - headroom(z.dtype))
     lead, error = subtract_exactly(lax.stop_gradient(label_logit), shift)
+    # A lead of -inf has the error NaN. Bad rows get a lead of 0, which makes B about 1.
     lead, error = jnp.where(bad, 0, lead), jnp.where(jnp.isfinite(lead), error, 0)
+    # exp(lead + error) to first order: the error is at most half a unit in the last place of lead.
     label = jnp.exp(lead) * (1 + error)
+    # A shift of NaN turns every term of a bad row into `rest`, so that T = K there.
     shift, rest = jnp.where(bad, jnp.nan, shift), bad.astype(z.dtype)
-    others = sum_of_others(z, shift, rest, place)
-    # All derivatives but that of `gap` come in here.
-    against = balance(jnp.log(others) - lead, z, shift, rest, place)
+    others = sum_of_others(z, shift, rest, y)
+    # Everything so far is constant under differentiation but `gap`; what is computed from here on depends on z by this.
+    against = balance(jnp.log(others) - lead, z, shift, rest, y)
     surprise = log1p_odds(against, others, label, gap)
-    return Odds(z, place, bad, peak, gap, shift, rest, label, others, against, surprise)
-
-
-def log_odds(
-    logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
-) -> Float[Array, "..."]:
-    """The log-odds of the label, m = z_y - log sum_{j != y} exp(z_j).
-
-    The probability of the label is sigmoid(m), cross-entropy is softplus(-m). The derivative is dz_y - sum_j q_j dz_j
-    with q the softmax of the other classes.
-
-    Args:
-      logits: floating point [..., K].
-      labels: integers [...], the class of every row.
-      axis: the class axis of `logits`.
-      where: boolean, broadcast to the logits; classes where it is False are left out.
-
-    Returns:
-      One value per row [...], float32 for half precision; +inf where the label has no visible competitor. A label that
-      is out of range or hidden gives NaN, and so does a row that holds NaN or +inf.
-
-    Raises:
-      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
-
-    >>> log_odds(jnp.array([3.0, 0.0, 0.0]), jnp.array(0))  # 3 - log 2
-    Array(2.3068528, dtype=float32)
-    """
-    z, place, label_logit, label_ok = check_classes(logits, labels, axis, where)
-    peak = jnp.max(place.place(lax.stop_gradient(z), -jnp.inf), place.axis, keepdims=True)
-    alone = peak == -jnp.inf
-    bad = ~(label_ok & (peak < jnp.inf) & (label_logit < jnp.inf)) | (alone & (label_logit == -jnp.inf))
-    rest = (bad | alone).astype(z.dtype)
-    shift = jnp.where(bad | alone, jnp.nan, peak)
-    others = sum_of_others(z, shift, rest, place)
-    lead, error = subtract_exactly(jnp.where(bad, 0, lax.stop_gradient(label_logit)), jnp.where(bad | alone, 0, peak))
-    known = lead + (jnp.where(jnp.isfinite(lead), error, 0) - jnp.log(others))
-    known = jnp.where(alone & ~bad, jnp.inf, known)
-    return jnp.squeeze(poison(-balance(-known, z, shift, rest, place), bad), place.axis)
+    return Odds(z, y, bad, peak, gap, shift, rest, label, others, against, surprise)

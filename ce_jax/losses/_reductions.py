@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._checks import check_where
+from ce_jax.losses._checks import broadcast, check_where
 
 
 def mean_over(
@@ -32,13 +32,13 @@ def mean_over(
     """
     values = jnp.asarray(losses)
     if not jnp.issubdtype(values.dtype, jnp.floating):
-        raise TypeError(f"losses must be floating point, got {values.dtype}")
+        raise TypeError(f"losses: expected floating point, got {values.dtype}; convert with losses.astype(jnp.float32)")
     values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     mask = check_where(where, values.shape)
     if weights is None:
         scale = jnp.ones(values.shape, values.dtype)
     else:
-        scale = jnp.broadcast_to(jnp.asarray(weights, values.dtype), values.shape)
+        scale = broadcast(jnp.asarray(weights, values.dtype), values.shape, "weights")
     if mask is not None:
         values, scale = jnp.where(mask, values, 0), jnp.where(mask, scale, 0)
     total = jnp.sum(scale)

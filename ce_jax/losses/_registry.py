@@ -1,5 +1,6 @@
 """The one table of losses, and how a hand-written gradient becomes a derivative rule."""
 
+import difflib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,41 +8,45 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ce_jax.losses._bad_rows import poison
 from ce_jax.losses._cross_entropy import cross_entropy, cross_entropy_grad
-from ce_jax.losses._families import lq_loss, lq_loss_grad, power_loss, power_loss_grad
-from ce_jax.losses._logit_losses import (
-    squentropy,
-    squentropy_grad,
-    stablemax_cross_entropy,
-    stablemax_cross_entropy_grad,
-    z_loss,
-    z_loss_grad,
-)
-from ce_jax.losses._numerics import poison
-from ce_jax.losses._squared_errors import ssr_on_logits, ssr_on_logits_grad, true_class_ssr, true_class_ssr_grad
-from ce_jax.losses._ssr import ssr, ssr_grad
-from ce_jax.losses._variants import (
+from ce_jax.losses._of_label import (
     focal_loss,
     focal_loss_grad,
+    lq_loss,
+    lq_loss_grad,
     mean_absolute_error,
     mean_absolute_error_grad,
     poly1_loss,
     poly1_loss_grad,
+    true_class_ssr,
+    true_class_ssr_grad,
 )
+from ce_jax.losses._on_logits import (
+    squentropy,
+    squentropy_grad,
+    ssr_on_logits,
+    ssr_on_logits_grad,
+    z_loss,
+    z_loss_grad,
+)
+from ce_jax.losses._power import power_loss, power_loss_grad
+from ce_jax.losses._ssr import ssr, ssr_grad
+from ce_jax.losses._stablemax import stablemax_cross_entropy, stablemax_cross_entropy_grad
 
 
 class Loss(NamedTuple):
     """A loss and its gradient in three forms; all have the signature of `value`.
 
     value: (logits [..., K], labels [...], *, axis, where, **options) -> one value per row [...]
-    grad: the hand-written gradient with respect to the logits [..., K]
-    manual: `value`, with `grad` as its derivative rule
+    grad: the hand-written gradient with respect to the logits [..., K], or None for a loss that has none
+    manual: `value`, with `grad` as its derivative rule, or None
     """
 
     name: str
     value: Callable[..., Array]
-    grad: Callable[..., Array]
-    manual: Callable[..., Array]
+    grad: Callable[..., Array] | None
+    manual: Callable[..., Array] | None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by name, as `manual` is a closure; a loss of your own by its functions, which need names then."""
@@ -92,6 +97,46 @@ def with_manual_grad(value: Callable[..., Array], grad: Callable[..., Array]) ->
     return manual
 
 
+def as_loss(loss: str | Loss | Callable[..., Array]) -> Loss:
+    """The record of a loss that is given by its name, by a function or as a record.
+
+    Args:
+      loss: a key of `LOSSES`; a `Loss`, which is returned as it is; or a function of (logits [N, K], labels [N],
+        **options) that returns [N]. The `value` or `manual` of an entry of `LOSSES` gives that entry, any other
+        function a loss of its name without a hand-written gradient.
+
+    Returns:
+      A `Loss`.
+
+    Raises:
+      ValueError: no loss has this name; the message lists those there are and the nearest.
+      TypeError: it is none of the three.
+
+    >>> as_loss("ssr") is as_loss(LOSSES["ssr"].value) is LOSSES["ssr"]
+    True
+    >>> def hinge(logits, labels, *, axis=-1):
+    ...     return jnp.max(logits, axis)
+    >>> as_loss(hinge).name, as_loss(hinge).grad
+    ('hinge', None)
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str) and loss in LOSSES:
+        return LOSSES[loss]
+    expected = f"loss: expected one of {', '.join(LOSSES)}, a Loss or a function of (logits, labels)"
+    if isinstance(loss, str):
+        nearest = difflib.get_close_matches(loss, LOSSES, 1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"{expected}, got {loss!r}{hint}")
+    if not callable(loss) or isinstance(loss, type):  # a class gives an object, not losses
+        raise TypeError(f"{expected}, got {loss if isinstance(loss, type) else type(loss)}")
+    for entry in LOSSES.values():
+        if loss is entry.value or loss is entry.manual:
+            return entry
+    # A partial and an object with __call__ have no name of their own.
+    return Loss(getattr(loss, "__name__", type(loss).__name__), loss, None, None)
+
+
 def _named(name: str) -> Loss:
     return LOSSES[name]
 
@@ -118,3 +163,18 @@ LOSSES: dict[str, Loss] = _losses(
     (z_loss, z_loss_grad),
     (stablemax_cross_entropy, stablemax_cross_entropy_grad),
 )
+
+
+def hand_written(loss: str | Loss | Callable[..., Array]) -> Callable[..., Array]:
+    """Returns the hand-written gradient of a loss.
+
+    Raises:
+      ValueError: there is no such loss, or it has none.
+
+    >>> hand_written("ssr") is LOSSES["ssr"].grad
+    True
+    """
+    record = as_loss(loss)
+    if record.grad is None:
+        raise ValueError(f"loss: expected one with a hand-written gradient, got {record.name}, which has none")
+    return record.grad

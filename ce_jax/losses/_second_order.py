@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._checks import class_index
-from ce_jax.losses._numerics import deviations
+from ce_jax.losses._arithmetic import deviations
+from ce_jax.losses._labels import class_index
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._ssr import others_of
 
@@ -55,7 +55,7 @@ def _check_vector(vector: ArrayLike, o: Odds) -> Rows:
     array = jnp.asarray(vector, o.logits.dtype)
     if array.shape != o.logits.shape:
         raise ValueError(
-            f"vector must have the shape of the logits, {o.logits.shape}, got {array.shape}: "
+            f"vector: expected the shape of the logits, {o.logits.shape}, got {array.shape}; "
             "use jax.vmap for several directions"
         )
     return array
@@ -63,6 +63,7 @@ def _check_vector(vector: ArrayLike, o: Odds) -> Rows:
 
 def _matrix(hvp: Callable[[Odds, Rows], Rows], o: Odds) -> Rows:
     index = class_index(o.logits.shape, o.axis)
+    # Column k is the product with the k-th unit vector.
     columns = jax.vmap(lambda k: hvp(o, (index == k).astype(o.logits.dtype)), out_axes=o.axis + 1)
     return columns(jnp.arange(o.logits.shape[o.axis]))
 
@@ -113,7 +114,7 @@ def cross_entropy_hessian(
 def ssr_hvp(
     logits: ArrayLike, labels: ArrayLike, vector: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
-    """Product of the Hessian of `ssr` with a vector, in closed form: see the top of this page.
+    """Product of the Hessian of `ssr` with a vector, in closed form: see the top of this module.
 
     Args:
       logits: floating point [..., K].

@@ -18,8 +18,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from ce_jax.losses._checks import Labels, check_logits, check_targets, check_where, class_index
-from ce_jax.losses._numerics import exponential_from, replace_bad, subtract_exactly
+from ce_jax.losses._arithmetic import exponential_from, subtract_exactly
+from ce_jax.losses._bad_rows import replace_bad
+from ce_jax.losses._checks import check_logits, check_targets, check_where
+from ce_jax.losses._labels import Labels, class_index
 
 Rows = Float[Array, "..."]
 Mask = Bool[Array, "..."]
@@ -41,9 +43,11 @@ def find_peak(z: Rows, axis: int) -> Peak:
     z = lax.stop_gradient(z)
     peak = jnp.max(z, axis, keepdims=True)
     index = class_index(z.shape, axis)
+    # One class alone is left out of s, the first of those that share the largest logit.
     first = jnp.min(jnp.where(z == peak, index, z.shape[axis]), axis, keepdims=True)
     is_peak = index == first
     powers = jnp.where(is_peak, 0, exponential_from(z, peak, jnp.zeros_like(peak)))
+    # In a row with NaN no logit equals the peak, and `first` is one too many.
     at = Labels(jnp.minimum(first, z.shape[axis] - 1), axis)
     return Peak(at, is_peak, peak, powers, jnp.sum(powers, axis, keepdims=True), jnp.isfinite(peak))
 
@@ -74,6 +78,7 @@ def _relative_change(axis: int, p: Rows, z: Rows, dz: Rows) -> tuple[Rows, Rows,
     drift = jnp.sum(below * dz, axis, keepdims=True)
     # 1 - p_a as the sum of the others keeps its precision, and it can be differentiated again.
     missing = jnp.sum(below, axis, keepdims=True)
+    # At a: (1 - p_a) dz_a - sum_{j != a} p_j dz_j. Elsewhere: dz_k - p_a dz_a - sum_{j != a} p_j dz_j.
     pull = at_peak * top.place.pick(dz)
     return jnp.where(is_peak, missing * dz, dz - pull) - drift, below, at_peak, is_peak
 
@@ -83,6 +88,7 @@ def log_softmax_along(axis: int, z: Rows) -> Rows:
     """`log_softmax` of checked logits."""
     top = find_peak(z, axis)
     drop, error = subtract_exactly(z, top.peak)
+    # The rounding error of z_k - z_a joins the smaller term; for z_k = -inf it is NaN.
     exact = drop + (jnp.where(jnp.isfinite(drop), error, 0) - jnp.log1p(top.rest))
     return jnp.where(top.known, exact, jnp.nan)
 
@@ -97,6 +103,7 @@ def _log_softmax_jvp(axis, primals, tangents):
 def logsumexp_along(axis: int, z: Rows) -> Rows:
     """`logsumexp` of checked logits, class axis kept."""
     top = find_peak(z, axis)
+    # Without a finite peak the sum is the peak: -inf, +inf or NaN.
     return jnp.where(top.known, top.peak + jnp.log1p(top.rest), top.peak)
 
 

@@ -19,8 +19,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._checks import MANY_CLASSES
-from ce_jax.losses._numerics import deviations, exponential_minus_one, poison, replace_value
+from ce_jax.losses._arithmetic import deviations, exponential_minus_one, replace_value
+from ce_jax.losses._bad_rows import poison
+from ce_jax.losses._labels import MANY_CLASSES
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._softmax import soft_targets, softmax_along, softmax_with_peak
 
@@ -38,6 +39,7 @@ class Others(NamedTuple):
 def others_of(o: Odds) -> Others:
     """Computes q and its differences for the rows of `o`; not to be differentiated."""
     powers, behind = o.powers(), o.gap > 0
+    # T = 0 where no other class has a probability; all powers are 0 then, and any scale will do.
     scale = jnp.where(o.others > 0, 1 / o.others, 1)
     # Sums are taken before the division by T: one product less of the size of the logits.
     residual = jnp.where(behind, exponential_minus_one(powers, o.logits - o.shift), powers)  # T r_j
@@ -46,6 +48,7 @@ def others_of(o: Odds) -> Others:
     if o.logits.shape[o.axis] >= MANY_CLASSES:
         # Near ties the entries of the gradient are as small as q_j times the rounding error of the mean is large.
         centred -= jnp.sum(powers * centred, o.axis, keepdims=True) * scale
+    # S = sum_k q_k (c + r_k) = c + sum_k q_k r_k, with c = 1/T where another class leads and 0 elsewhere.
     return Others(powers * scale, centred * scale, (jnp.where(behind, 1, 0) + mean) * scale)
 
 
@@ -112,8 +115,8 @@ def ssr_grad(
 ) -> Float[Array, "..."]:
     """Gradient of `ssr` with respect to the logits, written by hand.
 
-    -2 p_y u^2 (1 + S) at the label and 2 u^2 q_j [(q_j - S) + (1 + S) p_y] elsewhere, derived at the top of this page.
-    Args and errors as in `ssr`.
+    -2 p_y u^2 (1 + S) at the label and 2 u^2 q_j [(q_j - S) + (1 + S) p_y] elsewhere, derived at the top of this
+    module. Args and errors as in `ssr`.
 
     Returns:
       Array of the shape of `logits`; 0 at hidden classes, NaN in rows whose loss is NaN.

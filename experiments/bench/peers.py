@@ -3,19 +3,16 @@
 All train by plain SGD on the mean cross-entropy in float32; minibatches are drawn by a fresh permutation each epoch.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ce_jax.auditing import FORMULAS, torch_formulas
+from experiments.bench.tasks import Task
 from experiments.bench.timing import Call
-
-if TYPE_CHECKING:
-    from experiments.bench.sweeps import Task
 
 FEW_STEPS = 20
 """Steps timed of PyTorch's vmap, whose rate does not depend on how many follow; all of them would take minutes."""
@@ -36,6 +33,7 @@ def torch_loop(task: Task) -> Call:
     """One `nn.Sequential` after another, `torch.optim.SGD`."""
     import torch
 
+    loss = torch_formulas()["cross_entropy"]
     inputs, labels = torch.from_numpy(task.inputs), torch.from_numpy(task.labels).long()
     batches = _batches(task, task.steps)
 
@@ -48,7 +46,7 @@ def torch_loop(task: Task) -> Call:
         for step in range(task.steps):
             x, y = (inputs, labels) if batches is None else (inputs[batches[step]], labels[batches[step]])
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(x), y).backward()
+            loss(model(x), y, reduction="mean").backward()
             optimizer.step()
 
     return call
@@ -58,15 +56,16 @@ def torch_vmap(task: Task) -> Call:
     """`torch.func.vmap(grad)` over stacked parameters, all lanes at once."""
     import torch
 
+    loss = torch_formulas()["cross_entropy"]
     inputs, labels = torch.from_numpy(task.inputs), torch.from_numpy(task.labels).long()
     batches = _batches(task, FEW_STEPS)
 
-    def loss(params: Any, x: Any, y: Any) -> Any:
+    def mean_loss(params: Any, x: Any, y: Any) -> Any:
         for weight, bias in params[:-1]:
             x = torch.relu(x @ weight + bias)
-        return torch.nn.functional.cross_entropy(x @ params[-1][0] + params[-1][1], y)
+        return loss(x @ params[-1][0] + params[-1][1], y, reduction="mean")
 
-    gradient = torch.func.vmap(torch.func.grad(loss), in_dims=(0, None, None))
+    gradient = torch.func.vmap(torch.func.grad(mean_loss), in_dims=(0, None, None))
 
     def call() -> None:
         params = [
@@ -85,8 +84,10 @@ def torch_vmap(task: Task) -> Call:
 
 
 def _mean_loss(apply: Any) -> Any:
+    loss = FORMULAS["optax"]["cross_entropy"]
+
     def mean_loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        return optax.softmax_cross_entropy_with_integer_labels(apply(params, x), y).mean()
+        return loss(apply(params, x), y, None).mean()
 
     return mean_loss
 

@@ -5,7 +5,7 @@ segments of a run cost.
 import math
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +15,12 @@ from scipy.optimize import nnls
 
 from ce_jax.losses import LOSSES
 from ce_jax.models import mlp
-from ce_jax.sweep import Checkpoint, Plan, compile_wave, plan_waves, step_bytes
-from ce_jax.training import Hyperparameters, Part, Splits, make_train
-from experiments.bench.sweeps import named_task, ours
+from ce_jax.sweeping import Checkpoint, Plan, compile_wave, plan_waves, step_bytes
+from ce_jax.training import Hyperparameters, Splits, make_train
+from experiments.bench.sweeps import prepare_ours
+from experiments.bench.tasks import named_task, training_splits
 from experiments.bench.timing import median_seconds
-from experiments.data import DataOptions, load_dataset
-from experiments.store import write_arrays
+from experiments.files import write_arrays
 
 LANES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 RATES = 16
@@ -29,7 +29,7 @@ SEGMENT = 2000
 """Steps of `small` that take about a second, a whole wave at a time."""
 
 
-class Measured(NamedTuple):
+class ScalingPoint(NamedTuple):
     """One sweep of the network 4-16-3 on iris, batches of 32, 300 steps."""
 
     devices: int
@@ -62,13 +62,13 @@ class CostModel(NamedTuple):
         return self.begin + self.call * math.ceil(lanes / wave) + self.step * lanes * steps / devices
 
 
-def measure(runs: int) -> Iterator[Measured]:
+def scaling_points(runs: int) -> Iterator[ScalingPoint]:
     """Measure every number of lanes on one device, then on all."""
-    dataset = load_dataset("iris", DataOptions())
-    inputs, labels = dataset.inputs.astype(np.float32), dataset.labels.astype(np.int32)
-    data = Splits(Part(inputs, labels), Part(inputs[:2], labels[:2]), Part(inputs[:2], labels[:2]))
-    sizes = (inputs.shape[1], HIDDEN, len(dataset.class_names))
-    train = make_train(mlp((HIDDEN,)), LOSSES["cross_entropy"], num_classes=3, evaluate_at=(0, STEPS), batch_size=BATCH)
+    data = training_splits("iris", scale="none")
+    sizes = (4, HIDDEN, 3)
+    train = make_train(
+        mlp((HIDDEN,)), LOSSES["cross_entropy"], num_classes=sizes[-1], evaluate_at=(0, STEPS), batch_size=BATCH
+    )
     hyper = Hyperparameters(np.geomspace(0.01, 0.3, RATES).astype(np.float32), {})
     for devices in sorted({1, len(jax.devices())}):
         for lanes in LANES:
@@ -77,10 +77,10 @@ def measure(runs: int) -> Iterator[Measured]:
                 continue
             step = step_bytes(sizes, BATCH)
             plan = plan_waves((seeds,), RATES, step, bytes_per_step=step, devices=devices)
-            yield _one(train, plan, hyper, data, seeds, runs)
+            yield _point(train, plan, hyper, data, seeds, runs)
 
 
-def _one(train, plan: Plan, hyper: Hyperparameters, data: Splits, seeds: int, runs: int) -> Measured:
+def _point(train, plan: Plan, hyper: Hyperparameters, data: Splits, seeds: int, runs: int) -> ScalingPoint:
     program = compile_wave(train, plan, hyper, data)
 
     def call() -> None:
@@ -93,14 +93,23 @@ def _one(train, plan: Plan, hyper: Hyperparameters, data: Splits, seeds: int, ru
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     lanes = plan.seeds_per_wave * plan.rates_per_wave
-    return Measured(plan.devices, seeds * plan.rates_per_wave, lanes, seconds, total, peak)
+    return ScalingPoint(
+        devices=plan.devices,
+        lanes=seeds * plan.rates_per_wave,
+        wave=lanes,
+        seconds=seconds,
+        wave_bytes=total,
+        peak_bytes=peak,
+    )
 
 
-def fit(points: list[Measured]) -> CostModel:
+def fit(points: Sequence[ScalingPoint]) -> CostModel:
     """Least squares of the relative errors, no cost negative.
 
-    >>> points = [Measured(1, n, 64, 0.1 + 0.01 * -(-n // 64) + 1e-6 * n * STEPS, 0, 0) for n in (64, 128, 512, 2048)]
-    >>> model = fit(points)
+    >>> def point(lanes):
+    ...     seconds = 0.1 + 0.01 * math.ceil(lanes / 64) + 1e-6 * lanes * STEPS
+    ...     return ScalingPoint(devices=1, lanes=lanes, wave=64, seconds=seconds, wave_bytes=0, peak_bytes=0)
+    >>> model = fit([point(lanes) for lanes in (64, 128, 512, 2048)])
     >>> bool(abs(model.seconds(4096, STEPS, 1, 64) - (0.1 + 0.64 + 1.2288)) < 1e-6)
     True
     """
@@ -123,7 +132,7 @@ def segment_overhead(runs: int, folder: Path) -> float:
     def save(state: Checkpoint) -> None:
         write_arrays(path, state.to_arrays(), compress=False)
 
-    whole, cut = ours(task), ours(task, segment_steps=SEGMENT, save=save)
+    whole, cut = prepare_ours(task), prepare_ours(task, segment_steps=SEGMENT, save=save)
     seconds = median_seconds({"whole": whole.wave, "cut": cut.wave}, runs)
     path.unlink()
     return (seconds["cut"] or math.nan) / (seconds["whole"] or math.nan) - 1

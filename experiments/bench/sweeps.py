@@ -8,39 +8,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from ce_jax.auditing import have_torch
 from ce_jax.losses import LOSSES
-from ce_jax.models import Model, linear, mlp
-from ce_jax.sweep import Checkpoint, compile_wave, plan_waves, row_block, step_bytes
-from ce_jax.training import Hyperparameters, Part, Splits, make_train
+from ce_jax.sweeping import Checkpoint, compile_wave, plan_waves, row_block, step_bytes
+from ce_jax.training import Hyperparameters, make_train
 from experiments.bench import peers
-from experiments.bench.timing import Call, Point, have_torch, median_seconds, ratio_to_best
-from experiments.data import DataOptions, load_dataset
-
-
-class Task(NamedTuple):
-    """One sweep point: widths of the layers, batch (None is full), lanes and steps, and the data [N, D], [N]."""
-
-    name: str
-    sizes: tuple[int, ...]
-    batch: int | None
-    lanes: int
-    steps: int
-    inputs: np.ndarray
-    labels: np.ndarray
-
-    @property
-    def model(self) -> Model:
-        """The network."""
-        return mlp(self.sizes[1:-1]) if len(self.sizes) > 2 else linear()
-
-
-POINTS: tuple[tuple[str, str, tuple[int, ...], int | None, int, int], ...] = (
-    ("tiny-full", "iris", (2, 3), None, 256, 500),
-    ("tiny-batch", "iris", (16, 3), 32, 256, 500),
-    ("softmax-regression", "digits", (10,), 128, 128, 300),
-    ("small", "digits", (64, 10), 128, 128, 300),
-    ("wide", "digits", (256, 10), None, 32, 100),
-)
+from experiments.bench.tasks import Task, every_task
+from experiments.bench.timing import Call, Point, median_seconds, ratio_to_best
 
 
 class Ours(NamedTuple):
@@ -56,24 +30,15 @@ class Ours(NamedTuple):
 
 def sweep_points(runs: int, limits: dict[str, float]) -> Iterator[Point]:
     """Measure every sweep point, one at a time."""
-    for name, *_ in POINTS:
-        yield _point(named_task(name), runs, limits)
-
-
-def named_task(name: str) -> Task:
-    """A sweep point with its data, standardized."""
-    ((_, dataset_name, widths, batch, lanes, steps),) = [point for point in POINTS if point[0] == name]
-    dataset = load_dataset(dataset_name, DataOptions())
-    inputs = ((dataset.inputs - dataset.inputs.mean(0)) / (dataset.inputs.std(0) + 1e-6)).astype(np.float32)
-    sizes = (inputs.shape[1], *widths)
-    return Task(name, sizes, batch, lanes, steps, inputs, dataset.labels.astype(np.int32))
+    for task in every_task():
+        yield _point(task, runs, limits)
 
 
 def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
-    mine = ours(task)
+    prepared = prepare_ours(task)
     # What runs one model after another is timed on one lane: its rate does not depend on how many follow.
     calls: dict[str, tuple[Call | None, int]] = {
-        "ours": (mine.call, task.lanes * task.steps),
+        "ours": (prepared.call, task.lanes * task.steps),
         "PyTorch loop": (peers.torch_loop(task) if have_torch() else None, task.steps),
         "PyTorch vmap": (peers.torch_vmap(task) if have_torch() else None, task.lanes * peers.FEW_STEPS),
         "JAX loop": (peers.jax_loop(task), task.steps),
@@ -86,16 +51,16 @@ def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
         rates[name] = work / taken if taken else None
     rate = rates.pop("ours") or float("nan")
     return Point(
-        "sweep",
-        task.name,
-        "classifier-steps/s",
-        rate,
-        rates,
-        ratio_to_best(rate, rates, more_is_better=True),
-        rate / step_limit(task, limits),
-        {"ours": mine.temp_bytes},
-        mine.compile_seconds,
-        runs,
+        suite="sweep",
+        name=task.name,
+        unit="classifier-steps/s",
+        ours=rate,
+        peers=rates,
+        ratio_to_best_peer=ratio_to_best(rate, rates, more_is_better=True),
+        fraction_of_limit=rate / step_limit(task, limits),
+        temp_bytes={"ours": prepared.temp_bytes},
+        compile_seconds=prepared.compile_seconds,
+        runs=runs,
     )
 
 
@@ -112,7 +77,9 @@ def step_limit(task: Task, limits: dict[str, float]) -> float:
     return 1 / (flops / (limits["gemm_gflops"] * 1e9) + samples * task.sizes[-1] / (limits["exp_gps"] * 1e9))
 
 
-def ours(task: Task, *, segment_steps: int | None = None, save: Callable[[Checkpoint], None] | None = None) -> Ours:
+def prepare_ours(
+    task: Task, *, segment_steps: int | None = None, save: Callable[[Checkpoint], None] | None = None
+) -> Ours:
     """The lanes as a sweep arranges them: many rates for each seed, in waves of the planner's shape."""
     batch = task.batch or len(task.inputs)
     step = step_bytes(task.sizes, batch)
@@ -127,16 +94,13 @@ def ours(task: Task, *, segment_steps: int | None = None, save: Callable[[Checkp
         batch_size=task.batch,
         row_block=row_block(batch),
     )
-    # Training only: the evaluations at both ends see two examples of the other parts.
-    part, few = Part(task.inputs, task.labels), Part(task.inputs[:2], task.labels[:2])
-    data = Splits(part, few, few)
     hyper = Hyperparameters(np.geomspace(0.01, 0.3, plan.rates_per_wave).astype(np.float32), {})
     begin = time.perf_counter()
-    program = compile_wave(train, plan, hyper, data)
+    program = compile_wave(train, plan, hyper, task.data)
     seconds = time.perf_counter() - begin
 
     def wave(first: int = 0) -> None:
-        program.run(range(first, first + plan.seeds_per_wave), hyper, data, save=save)
+        program.run(range(first, first + plan.seeds_per_wave), hyper, task.data, save=save)
 
     def call() -> None:
         for first in range(0, task.lanes, plan.seeds_per_wave * plan.rates_per_wave):

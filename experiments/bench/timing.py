@@ -77,12 +77,3 @@ def machine_limits(runs: int) -> dict[str, float]:
         "copy_gbps": 2 * 4 * long / copied / 1e9,
         "exp_gps": long / exps / 1e9,
     }
-
-
-def have_torch() -> bool:
-    """Whether PyTorch, an optional peer, is installed."""
-    try:
-        import torch
-    except ImportError:
-        return False
-    return bool(torch.__version__)

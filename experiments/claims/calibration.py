@@ -8,18 +8,17 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from ce_jax.analysis import expected_calibration_error, fit_temperature
-from ce_jax.stages import trained_parameters
-from ce_jax.training import Hyperparameters, Splits
-from experiments import plots
-from experiments.claims.drawing import legend, panels, with_intervals
+from ce_jax.comparing import AnalysisOptions, RateGrid, SplitOptions, SweepOptions, TrainOptions, display_name
+from ce_jax.training import Hyperparameters, Splits, trained_parameters
+from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from experiments.claims.statistics import mean, mean_difference
 from experiments.claims.workloads import moved, over_seeds, trained
-from experiments.config import AnalysisOptions, Config, MlpOptions, RateGrid, SweepOptions, TrainOptions
+from experiments.config import Config, MlpOptions
 from experiments.data import DataOptions
-from experiments.plots import Array
-from experiments.splits import SplitOptions
-from experiments.workload import load_workload
+from experiments.pages import canvas
+from experiments.pages.canvas import Array, panels
+from experiments.run.workload import load_workload
 
 # {dataset: (epochs, batch)}
 DATASETS = {"digits": (60, 32), "mnist5k": (20, 64)}
@@ -52,54 +51,53 @@ def setting(dataset: str, noise: float, request: Request) -> Config:
 
 def calibration_errors(config: Config, loss: str, rate: float) -> dict[str, Array]:
     """{before, after, temperature: [S]} of the fresh seeds, trained once more at the tuned rate to see their logits."""
-    workload = load_workload("calibration", config)
-    (arm,) = [arm for arm in workload.arms if arm.label == loss]
+    task = load_workload("calibration", config).task
+    (arm,) = [arm for arm in task.arms if arm.label == loss]
     fresh = slice(config.sweep.tuning_seeds, None)
-    splits = jax.tree.map(lambda leaf: leaf[fresh], workload.splits)
-    parameters = trained_parameters(workload.train(arm))
+    splits = task.splits_of(fresh)
+    parameters = trained_parameters(task.train(arm))
 
     def logits(key: jax.Array, hyper: Hyperparameters, data: Splits) -> tuple[jax.Array, ...]:
         params = parameters(key, hyper, data)
-        return tuple(workload.model.apply(params, part.inputs) for part in (data.validation, data.test))
+        return tuple(task.model.apply(params, part.inputs) for part in (data.validation, data.test))
 
-    validation, test = over_seeds(logits, workload.seeds[fresh], rate, splits)
-    found: dict[str, list[float]] = {"before": [], "after": [], "temperature": []}
+    validation, test = over_seeds(logits, task.seeds[fresh], rate, splits)
+    measurements: dict[str, list[float]] = {"before": [], "after": [], "temperature": []}
     for seed in range(len(test)):
         if not np.isfinite(validation[seed]).all() or not np.isfinite(test[seed]).all():
             for name, worst in (("before", 1.0), ("after", 1.0), ("temperature", HOTTEST)):
-                found[name].append(worst)
+                measurements[name].append(worst)
             continue
         temperature = fit_temperature(validation[seed], splits.validation.labels[seed], bounds=(1 / HOTTEST, HOTTEST))
-        found["temperature"].append(temperature)
+        measurements["temperature"].append(temperature)
         for name, cooled in (("before", test[seed]), ("after", test[seed] / temperature)):
             probs = softmax(cooled.astype(np.float64), axis=1)
-            found[name].append(expected_calibration_error(probs, splits.test.labels[seed]))
-    return {name: np.array(values) for name, values in found.items()}
+            measurements[name].append(expected_calibration_error(probs, splits.test.labels[seed]))
+    return {name: np.array(values) for name, values in measurements.items()}
 
 
 def measure(request: Request) -> Findings:
     """Tune, train, and compare calibration errors seed by seed."""
-    found: dict[str, Measurement] = {}
+    measurements: dict[str, Measurement] = {}
     for dataset, noise in itertools.product(DATASETS, NOISE):
         config = setting(dataset, noise, request)
         run = trained(f"{dataset}-{noise:g}", config, request)
         key = f"{dataset}/noise={noise:g}"
         errors = {}
         for loss in TRAINED:
-            rate = float(run.rates[run.chosen[loss]])
-            errors[loss] = calibration_errors(moved(config, request), loss, rate)
-            found[f"{key}/{loss}/test_accuracy"] = mean(run.final(loss, "test_accuracy"), "fraction")
-            found[f"{key}/{loss}/temperature"] = mean(errors[loss]["temperature"])
+            errors[loss] = calibration_errors(moved(config, request), loss, run.rate(loss))
+            measurements[f"{key}/{loss}/test_accuracy"] = mean(run.final(loss, "test_accuracy"), "fraction")
+            measurements[f"{key}/{loss}/temperature"] = mean(errors[loss]["temperature"])
             for when in CALIBRATIONS:
-                found[f"{key}/{loss}/ece/{when}"] = mean(errors[loss][when], "probability")
+                measurements[f"{key}/{loss}/ece/{when}"] = mean(errors[loss][when], "probability")
         for when in CALIBRATIONS:
-            found[f"{key}/ssr-cross_entropy/ece/{when}"] = mean_difference(
+            measurements[f"{key}/ssr-cross_entropy/ece/{when}"] = mean_difference(
                 errors["ssr"][when], errors["cross_entropy"][when], "probability"
             )
     seeds = request.pick(20, 6)
     return Findings(
-        found,
-        figure(found),
+        measurements,
+        figure(measurements),
         "Expected calibration error on test examples before (left) and after (right) dividing the logits by one "
         "temperature fitted on the validation part; means with intervals. With label noise the test labels stay clean, "
         "so that a loss that follows the noise is unsure of what it gets right.",
@@ -109,26 +107,26 @@ def measure(request: Request) -> Findings:
     )
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """Better before in most cells, not better after."""
     cells = [
         f"{dataset}/noise={noise:g}/ssr-cross_entropy/ece" for dataset, noise in itertools.product(DATASETS, NOISE)
     ]
-    before, after = ([found[f"{cell}/{when}"] for cell in cells] for when in CALIBRATIONS)
+    before, after = ([measurements[f"{cell}/{when}"] for cell in cells] for when in CALIBRATIONS)
     better, worse = (sum(one.high < 0 for one in before), sum(one.low > 0 for one in before))
     still_better = sum(one.high < -NO_WORSE for one in after)
     half = len(cells) / 2
     return verdict_of(better > half and still_better < half, worse > half or (better > half and still_better > half))
 
 
-def figure(found: Measurements) -> Figure:
+def figure(measurements: Measurements) -> Figure:
     """Calibration error against label noise, one panel per data set and stage."""
     drawing, grid = panels(len(DATASETS) * 2, height=3.0, sharey=True)
-    looks = plots.styles(TRAINED)
+    looks = canvas.styles(TRAINED)
     for axes, (dataset, when) in zip(grid, itertools.product(DATASETS, CALIBRATIONS), strict=True):
         for loss, look in looks.items():
-            values = [found[f"{dataset}/noise={noise:g}/{loss}/ece/{when}"] for noise in NOISE]
-            with_intervals(axes, NOISE, values, look, plots.display_name(loss))
+            values = [measurements[f"{dataset}/noise={noise:g}/{loss}/ece/{when}"] for noise in NOISE]
+            with_intervals(axes, NOISE, values, look, display_name(loss))
         axes.set(title=f"{dataset}, {when} temperature", xlabel="label noise", ylabel="calibration error")
         legend(axes)
     return drawing

@@ -1,7 +1,7 @@
 """What `python -m experiments claims` does."""
 
-import json
 import shlex
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +10,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments import plots
-from experiments.claims.page import write_page
+from experiments.claims.page import write_claims
+from experiments.claims.publish import PUBLISHED
 from experiments.claims.publish import publish as publish_claims
 from experiments.claims.record import SCHEMA, Claim, Request, effect_text, verdict_record
 from experiments.claims.registry import CLAIMS
-from experiments.commands import prepare_jax
 from experiments.errors import UserError, nearest
+from experiments.files import read_json, write_json
+from experiments.pages import canvas
 from experiments.progress import shown_on
-from experiments.provenance import provenance
-from experiments.store import write_json
+from experiments.run.provenance import made_by_other_code, provenance
+from experiments.runtime import prepare_jax
 
 LARGEST_SEED = 400_000  # the last seed of a run has to stay below 2**32
 
@@ -47,12 +48,12 @@ def claims_command(
     if publish:
         if ids or quick or seed or fresh:
             raise UserError("--publish: takes all claims, full and at seed 0; leave out ids, --quick, --seed, --fresh")
-        verdicts = {name: finished(claim, out / name, quick=False, seed=0) for name, claim in CLAIMS.items()}
+        verdicts = {name: publishable(claim, out / name) for name, claim in CLAIMS.items()}
         console.print(f"the answer: {publish_claims(out, verdicts)}", markup=False, soft_wrap=True)
         return 0
     chosen = _chosen(ids)
     if not 0 <= seed <= LARGEST_SEED:
-        raise UserError(f"--seed: expected a whole number from 0 to {LARGEST_SEED}, came {seed}")
+        raise UserError(f"--seed: expected a whole number from 0 to {LARGEST_SEED}, got {seed}")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -61,33 +62,49 @@ def claims_command(
     for number, claim in enumerate(chosen, 1):
         folder = out / claim.id
         if not fresh and (stored := finished(claim, folder, quick, seed)):
-            console.print(
-                f"{claim.id}: {stored['verdict']}, finished before (measure again with --fresh)", markup=False
-            )
+            known = made_by_other_code(made(claim, folder), *claim.uses) or "finished before"
+            console.print(f"{claim.id}: {stored['verdict']}, {known} (measure again with --fresh)", markup=False)
             continue
         console.print(f"[bold]{claim.id}[/bold] ({number} of {len(chosen)}): {claim.statement}")
-        with shown_on(console) as progress:
-            measure(claim, Request(quick, seed, folder / "runs", progress, [], []), fresh)
+        with shown_on(console) as listener:
+            measure(claim, Request(quick, seed, folder / "runs", listener, [], []), fresh)
     console.print(table(chosen, out))
-    console.print(f"page: {write_page(out)}", markup=False, soft_wrap=True)
+    if other := [claim.id for claim in chosen if made_by_other_code(made(claim, PUBLISHED / claim.id), *claim.uses)]:
+        console.print(f"published verdicts made by other code than this: {', '.join(other)}", markup=False)
+    console.print(f"page: {write_claims(out)}", markup=False, soft_wrap=True)
     return 0
 
 
 def _chosen(ids: Sequence[str]) -> list[Claim]:
     for name in ids:
         if name not in CLAIMS:
-            raise UserError(f"claims: expected one of {', '.join(CLAIMS)}; came {name!r}{nearest(name, CLAIMS)}")
+            raise UserError(f"claims: expected one of {', '.join(CLAIMS)}, got {name!r}{nearest(name, CLAIMS)}")
     return [claim for name, claim in CLAIMS.items() if not ids or name in ids]
 
 
 def finished(claim: Claim, folder: Path, quick: bool, seed: int) -> dict[str, Any] | None:
-    """The stored verdict of a claim if it answers this very request; a claim defined anew has none."""
+    """The stored verdict that answers this very request, whatever code made it; a claim defined anew has none."""
     try:
-        verdict, card = (json.loads((folder / name).read_text("utf-8")) for name in ("verdict.json", "card.json"))
+        verdict, card = (read_json(folder / name) for name in ("verdict.json", "card.json"))
     except (OSError, ValueError):
         return None
     asked = (SCHEMA, quick, claim.definition, seed)
     return verdict if (verdict["schema"], verdict["quick"], card["definition"], card["seed"]) == asked else None
+
+
+def made(claim: Claim, folder: Path) -> dict[str, Any]:
+    """Which code made a stored verdict: its source and its commit; empty where there is none."""
+    try:
+        verdict, card = (read_json(folder / name) for name in ("verdict.json", "card.json"))
+    except (OSError, ValueError):
+        return {}
+    return {"source": verdict.get("source_code"), "git": card["provenance"]["git"]}
+
+
+def publishable(claim: Claim, folder: Path) -> dict[str, Any] | None:
+    """A full verdict at seed 0 that the present code has made; None where there is none."""
+    stored = finished(claim, folder, quick=False, seed=0)
+    return stored if stored and not made_by_other_code(made(claim, folder), *claim.uses) else None
 
 
 def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, Any]:
@@ -96,15 +113,14 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "verdict.json").unlink(missing_ok=True)
     if fresh:
-        for stored in request.folder.glob("*/curves.npz"):
-            stored.unlink()
+        shutil.rmtree(request.folder, ignore_errors=True)
     begin = time.perf_counter()
     findings = claim.measure(request)
-    plots.save(findings.figure, folder, "figure")
+    canvas.save(findings.figure, folder, "figure")
     minutes = (time.perf_counter() - begin + sum(request.earlier or ())) / 60
     words = ["python", "-m", "experiments", "claims", claim.id, "--fresh"]
     words += ["--quick"] * request.quick + ["--seed", str(request.seed)] * bool(request.seed)
-    made = provenance(words, 0.0, 0.0)
+    provenance_now = provenance(words, 0.0, 0.0)
     card = {
         "definition": claim.definition,
         "seed": request.seed,
@@ -115,7 +131,7 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
         "edges": list(request.edges or ()),
         "caption": findings.caption,
         "command": shlex.join(words),
-        "provenance": {name: made[name] for name in ("versions", "devices", "platform", "git", "utc")},
+        "provenance": {name: provenance_now[name] for name in ("versions", "devices", "platform", "git", "utc")},
     }
     verdict = verdict_record(claim, findings, request.quick, minutes)
     write_json(folder / "card.json", card)
@@ -129,7 +145,7 @@ def table(chosen: Sequence[Claim], out: Path) -> Table:
     for heading in ("id", "statement", "verdict", "effect [95 % interval]", "minutes"):
         shown.add_column(heading, no_wrap=heading in ("id", "verdict"), justify="left")
     for claim in chosen:
-        verdict = json.loads((out / claim.id / "verdict.json").read_text("utf-8"))
+        verdict = read_json(out / claim.id / "verdict.json")
         words = verdict["verdict"] + (" (quick)" if verdict["quick"] else "")
         effect = f"{claim.effect}: {effect_text(verdict['measurements'][claim.effect])}"
         shown.add_row(claim.id, claim.statement, words, effect, f"{verdict['minutes']:.1f}")

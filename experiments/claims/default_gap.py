@@ -6,16 +6,16 @@ from functools import partial
 import numpy as np
 from matplotlib.figure import Figure
 
-from ce_jax.analysis import expected_best, performance_profile, probability_of_improvement, rate_band, steps_to_target
-from experiments import plots
-from experiments.claims.drawing import legend, panels
+from ce_jax.analysis import expected_best, performance_profile, probability_of_improvement, rate_band
+from ce_jax.comparing import AnalysisOptions, RateGrid, SweepOptions, TrainOptions, display_name
+from experiments.claims.drawing import legend
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from experiments.claims.statistics import RESAMPLES, bootstrapped, mean, mean_difference, measured
-from experiments.claims.workloads import Trained, trained
-from experiments.config import AnalysisOptions, Config, MlpOptions, RateGrid, SweepOptions, TrainOptions
+from experiments.claims.workloads import TrainedConfig, trained
+from experiments.config import Config, MlpOptions
 from experiments.data import DataOptions
-from experiments.plots import Array
-from experiments.summary import choose_rate
+from experiments.pages import canvas
+from experiments.pages.canvas import Array, panels
 
 # {dataset: (steps, batch, target, scale)}
 DATASETS = {
@@ -52,60 +52,56 @@ def setting(dataset: str, model: str, optimizer: str, request: Request) -> Confi
     )
 
 
-def rmst_at_fastest(run: Trained, loss: str) -> float:
+def rmst_at_fastest(run: TrainedConfig, loss: str) -> float:
     """Mean of min(T, H) on the fresh seeds at the rate tuned for speed; +inf where fewer than half get there."""
     options = AnalysisOptions(run.config.analysis.targets, tune_by="time_to_target")
-    tuning = {"steps": run.steps, **run.tuning}
-    rate = choose_rate(tuning, loss, run.config.sweep.tuning_seeds, options).rate
-    accuracy, trained_on = (
-        run.everywhere[f"{loss}/{metric}"][rate] for metric in ("validation_accuracy", "train_loss")
-    )
-    times = np.where(np.isnan(trained_on[:, -1]), np.inf, steps_to_target(accuracy, run.steps, options.targets[0]))
-    horizon = float(run.steps[-1])
+    times, horizon = run.times_tuned_for(loss, options), float(run.steps[-1])
     return float(np.minimum(times, horizon).mean()) if np.isfinite(times).mean() >= 0.5 else np.inf
 
 
-def describe(key: str, run: Trained) -> dict[str, Measurement]:
+def describe(key: str, run: TrainedConfig) -> dict[str, Measurement]:
     """One workload: accuracies and their differences, speed, the band of good rates, the best to expect."""
-    found = {}
+    measurements = {}
     reference = run.final("cross_entropy", "test_accuracy")
     for loss in LOSSES:
         test = run.final(loss, "test_accuracy")
-        found[f"{key}/{loss}/test_accuracy"] = mean(test, "fraction")
-        found[f"{key}/{loss}/rmst"] = Measurement(rmst_at_fastest(run, loss), unit="steps")
-        scores = np.nan_to_num(run.everywhere[f"{loss}/test_accuracy"][..., -1]).mean(axis=1)
-        found[f"{key}/{loss}/rate_band"] = Measurement(float(rate_band(run.rates, scores, WITHIN)), unit="decades")
+        measurements[f"{key}/{loss}/test_accuracy"] = mean(test, "fraction")
+        measurements[f"{key}/{loss}/rmst"] = Measurement(rmst_at_fastest(run, loss), unit="steps")
+        scores = np.nan_to_num(run.trained.fresh[loss]["test_accuracy"][..., -1]).mean(axis=1)
+        measurements[f"{key}/{loss}/rate_band"] = Measurement(
+            float(rate_band(run.rates, scores, WITHIN)), unit="decades"
+        )
         for budget, best in zip(BUDGETS, expected_best(scores, BUDGETS), strict=True):
-            found[f"{key}/{loss}/expected_best/budget={budget}"] = Measurement(float(best), unit="fraction")
+            measurements[f"{key}/{loss}/expected_best/budget={budget}"] = Measurement(float(best), unit="fraction")
         if loss != "cross_entropy":
             pair = f"{key}/cross_entropy-{loss}"
-            found[f"{pair}/test_accuracy"] = mean_difference(reference, test, "fraction")
+            measurements[f"{pair}/test_accuracy"] = mean_difference(reference, test, "fraction")
             better = probability_of_improvement(reference, test, lower_is_better=False, resamples=RESAMPLES, rng=0)
-            found[f"{pair}/probability_of_improvement"] = measured(better, "probability")
-    return found
+            measurements[f"{pair}/probability_of_improvement"] = measured(better, "probability")
+    return measurements
 
 
-def workloads(found: Measurements, optimizer: str) -> list[str]:
+def workloads(measurements: Measurements, optimizer: str) -> list[str]:
     """Keys of the workloads measured under an optimizer, data sets outermost."""
     ending = f"/{optimizer}/cross_entropy/rmst"
-    return [key.removesuffix("/cross_entropy/rmst") for key in found if key.endswith(ending)]
+    return [key.removesuffix("/cross_entropy/rmst") for key in measurements if key.endswith(ending)]
 
 
-def across(found: Measurements, optimizer: str) -> dict[str, Measurement]:
+def across(measurements: Measurements, optimizer: str) -> dict[str, Measurement]:
     """Over the workloads of an optimizer: shares inside seed noise, leads in the performance profile and in width."""
-    joined, keys = {}, workloads(found, optimizer)
+    joined, keys = {}, workloads(measurements, optimizer)
 
     def table(what: str) -> dict[str, list[Array]]:
         """{loss: [data sets] of every model}."""
-        values = {loss: np.array([found[f"{key}/{loss}/{what}"].value for key in keys]) for loss in LOSSES}
+        values = {loss: np.array([measurements[f"{key}/{loss}/{what}"].value for key in keys]) for loss in LOSSES}
         return {loss: list(value.reshape(-1, len(MODELS)).T) for loss, value in values.items()}
 
     times, bands = table("rmst"), table("rate_band")
     for loss in OTHERS:
         pair = f"cross_entropy-{loss}"
-        chances = [found[f"{key}/{pair}/probability_of_improvement"] for key in keys]
+        chances = [measurements[f"{key}/{pair}/probability_of_improvement"] for key in keys]
         undecided = np.array([one.low <= 0.5 <= one.high for one in chances])
-        close = np.array([abs(found[f"{key}/{pair}/test_accuracy"].value) <= WITHIN for key in keys])
+        close = np.array([abs(measurements[f"{key}/{pair}/test_accuracy"].value) <= WITHIN for key in keys])
         for name, inside in {
             "inside_noise": undecided | close,
             "even_chance": undecided,
@@ -141,18 +137,18 @@ def band_lead(*bands: Array, axis: int) -> Array:
 
 def measure(request: Request) -> Findings:
     """Every workload by itself, never pooled across optimizers but for the counts over workloads."""
-    found: dict[str, Measurement] = {}
+    measurements: dict[str, Measurement] = {}
     datasets = [name for name in DATASETS if not request.quick or name not in SLOW]
     for dataset, model, optimizer in itertools.product(datasets, MODELS, GRIDS):
         name = f"{dataset}-{model}-{optimizer}"
         run = trained(name, setting(dataset, model, optimizer, request), request, everywhere=True, rates_per_wave=6)
-        found |= describe(name.replace("-", "/"), run)
+        measurements |= describe(name.replace("-", "/"), run)
     for optimizer in GRIDS:
-        found |= across(found, optimizer)
+        measurements |= across(measurements, optimizer)
     seeds = request.pick(30, 8)
     return Findings(
-        found,
-        figure(found),
+        measurements,
+        figure(measurements),
         "Left: share of the workloads on which a loss reaches the target within a ratio of the fastest loss's mean "
         "steps. Right: best mean test accuracy to expect from trying so many of the rates at random, mean over "
         "workloads. One row for each optimizer.",
@@ -162,28 +158,32 @@ def measure(request: Request) -> Findings:
     )
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """Accuracy inside noise on most workloads, and a lead in speed and in width, against both forms of SSR."""
     pairs = [f"{optimizer}/cross_entropy-{loss}" for optimizer in GRIDS for loss in OTHERS]
-    inside = [found[f"{pair}/inside_noise"].value for pair in pairs]
-    leads = [found[f"{pair}/{what}"] for pair in pairs for what in ("profile_area", "rate_band")]
+    inside = [measurements[f"{pair}/inside_noise"].value for pair in pairs]
+    leads = [measurements[f"{pair}/{what}"] for pair in pairs for what in ("profile_area", "rate_band")]
     return verdict_of(
         min(inside) >= MOST and all(one.low > 0 for one in leads),
         min(inside) < FEW or any(one.high < 0 for one in leads),
     )
 
 
-def figure(found: Measurements) -> Figure:
+def figure(measurements: Measurements) -> Figure:
     """Performance profile, and expected best against the tuning budget, a row for each optimizer."""
     drawing, grid = panels(2 * len(GRIDS), height=3.4)
-    looks = plots.styles(LOSSES)
+    looks = canvas.styles(LOSSES)
     for optimizer, left, right in zip(GRIDS, grid[::2], grid[1::2], strict=True):
-        keys, name = workloads(found, optimizer), {"sgd": "SGD", "adam": "Adam"}[optimizer]
-        profile = performance_profile([[found[f"{key}/{loss}/rmst"].value for key in keys] for loss in LOSSES], TAUS)
+        keys, name = workloads(measurements, optimizer), {"sgd": "SGD", "adam": "Adam"}[optimizer]
+        profile = performance_profile(
+            [[measurements[f"{key}/{loss}/rmst"].value for key in keys] for loss in LOSSES], TAUS
+        )
         for row, (loss, look) in enumerate(looks.items()):
-            left.plot(TAUS, profile[row], **look._asdict(), markevery=15, label=plots.display_name(loss))
-            best = [np.mean([found[f"{key}/{loss}/expected_best/budget={b}"].value for key in keys]) for b in BUDGETS]
-            right.plot(BUDGETS, best, **look._asdict(), label=plots.display_name(loss))
+            left.plot(TAUS, profile[row], **look._asdict(), markevery=15, label=display_name(loss))
+            best = [
+                np.mean([measurements[f"{key}/{loss}/expected_best/budget={b}"].value for key in keys]) for b in BUDGETS
+            ]
+            right.plot(BUDGETS, best, **look._asdict(), label=display_name(loss))
         left.set(xlabel="ratio to the fastest loss", ylabel="share of workloads solved", ylim=(0, 1.03), title=name)
         right.set(xlabel="rates tried", ylabel="expected best test accuracy", title=name)
         legend(left, loc="center right")

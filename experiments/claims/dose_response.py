@@ -6,14 +6,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ce_jax.analysis import rmst_ratio, spearman
-from experiments import plots
-from experiments.claims.drawing import legend, panels, with_intervals
+from ce_jax.comparing import AnalysisOptions, RateGrid, SweepOptions, TrainOptions
+from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from experiments.claims.statistics import RESAMPLES, mean, measured
-from experiments.claims.workloads import Trained, trained
-from experiments.config import AnalysisOptions, Config, RateGrid, SweepOptions, TrainOptions
+from experiments.claims.workloads import TrainedConfig, trained
+from experiments.config import Config
 from experiments.data import DataOptions
-from experiments.plots import Array
+from experiments.pages import canvas
+from experiments.pages.canvas import Array, panels
 
 FAMILIES = {"power_loss": "beta", "lq_loss": "q"}
 LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -37,7 +38,7 @@ def setting(dataset: str, family: str, start: str, request: Request) -> Config:
     )
 
 
-def restricted_times(run: Trained) -> Array:
+def restricted_times(run: TrainedConfig) -> Array:
     """[levels, S] min(T, H): a run that never gets there counts as the whole horizon."""
     (target,), horizon = run.config.analysis.targets, run.steps[-1]
     return np.stack([np.minimum(run.times(loss, target), horizon) for loss in run.losses])
@@ -45,23 +46,27 @@ def restricted_times(run: Trained) -> Array:
 
 def measure(request: Request) -> Findings:
     """RMST of every member, the fraction that got there, and the rank correlation with the parameter."""
-    found: dict[str, Measurement] = {}
+    measurements: dict[str, Measurement] = {}
     for dataset, family, start in itertools.product(DATASETS, FAMILIES, STARTS):
         run = trained(f"{dataset}-{family}-{start}", setting(dataset, family, start, request), request)
         key, times = f"{dataset}/{start}/{family}", restricted_times(run)
         target = run.config.analysis.targets[0]
         for level, loss, one in zip(LEVELS, run.losses, times, strict=True):
             place = f"{key}/{FAMILIES[family]}={level:g}"
-            found[f"{place}/rmst"] = mean(one, "steps")
-            found[f"{place}/reached"] = Measurement(float(np.isfinite(run.times(loss, target)).mean()), unit="fraction")
-            found[f"{place}/learning_rate"] = Measurement(float(run.rates[run.chosen[loss]]))
-        found[f"{key}/spearman"] = measured(spearman(LEVELS, times, resamples=RESAMPLES, rng=0), "rank correlation")
+            measurements[f"{place}/rmst"] = mean(one, "steps")
+            measurements[f"{place}/reached"] = Measurement(
+                float(np.isfinite(run.times(loss, target)).mean()), unit="fraction"
+            )
+            measurements[f"{place}/learning_rate"] = Measurement(run.rate(loss))
+        measurements[f"{key}/spearman"] = measured(
+            spearman(LEVELS, times, resamples=RESAMPLES, rng=0), "rank correlation"
+        )
         growth = rmst_ratio(times[-1], times[0], float(run.steps[-1]), resamples=RESAMPLES, rng=0)
-        found[f"{key}/rmst_growth"] = measured(growth, "ratio of the two ends")
+        measurements[f"{key}/rmst_growth"] = measured(growth, "ratio of the two ends")
     seeds = request.pick(20, 8)
     return Findings(
-        found,
-        figure(found),
+        measurements,
+        figure(measurements),
         "Mean steps to 90 % validation accuracy, misses counted as the whole horizon, along the two families; 0 is "
         "cross-entropy, 1 is SSR on probabilities (power score) or 1 − p of the true class (lq).",
         seeds,
@@ -70,27 +75,28 @@ def measure(request: Request) -> Findings:
     )
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """Saturated starts: a positive rank correlation everywhere. Gentle starts: no stronger growth than that."""
     cells = [f"{dataset}/{{}}/{family}" for dataset, family in itertools.product(DATASETS, FAMILIES)]
-    saturated = [found[cell.format("saturated") + "/spearman"] for cell in cells]
+    saturated = [measurements[cell.format("saturated") + "/spearman"] for cell in cells]
     growth = [
-        found[cell.format("saturated") + "/rmst_growth"].value > found[cell.format("gentle") + "/rmst_growth"].value
+        measurements[cell.format("saturated") + "/rmst_growth"].value
+        > measurements[cell.format("gentle") + "/rmst_growth"].value
         for cell in cells
     ]
     rising = [one.low > 0 for one in saturated]
     return verdict_of(all(rising) and all(growth), any(one.high < 0 for one in saturated) or not any(rising))
 
 
-def figure(found: Measurements) -> Figure:
+def figure(measurements: Measurements) -> Figure:
     """One panel per dataset and family, one line per start."""
     drawing, grid = panels(len(DATASETS) * len(FAMILIES), height=3.2)
-    looks = dict(zip(STARTS, plots.styles(("a", "b")).values(), strict=True))
+    looks = dict(zip(STARTS, canvas.styles(("a", "b")).values(), strict=True))
     for axes, (dataset, family) in zip(grid, itertools.product(DATASETS, FAMILIES), strict=True):
         for start, look in looks.items():
             key = f"{dataset}/{start}/{family}"
-            times = [found[f"{key}/{FAMILIES[family]}={level:g}/rmst"] for level in LEVELS]
-            rho = found[f"{key}/spearman"]
+            times = [measurements[f"{key}/{FAMILIES[family]}={level:g}/rmst"] for level in LEVELS]
+            rho = measurements[f"{key}/spearman"]
             label = f"{start} start, ρ = {rho.value:.2f} [{rho.low:.2f}, {rho.high:.2f}]"
             with_intervals(axes, LEVELS, times, look, label)
         axes.set(title=f"{dataset}, {family}", xlabel=FAMILIES[family], ylabel="mean steps to 90 %", yscale="log")

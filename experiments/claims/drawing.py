@@ -1,20 +1,13 @@
-"""What the claims' figures share: panels in the house style, curves with intervals."""
+"""What the claims' figures share: curves with intervals, legends."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from experiments import plots
 from experiments.claims.record import Measurement
-from experiments.plots import Style
-
-
-def panels(count: int, *, height: float = 3.8, columns: int = 2, sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels in the style of all figures of this project."""
-    return plots._figure(count, width=9.0, height=height, columns=columns, sharey=sharey)
+from experiments.pages.canvas import Style
 
 
 def with_intervals(

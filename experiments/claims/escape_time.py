@@ -7,10 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments import plots
-from experiments.claims.drawing import legend, panels
+from ce_jax.comparing import display_name
+from experiments.claims.drawing import legend
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from experiments.lesson.escape import CLASSES, RATE, closed_form, count_steps
+from experiments.pages import canvas
+from experiments.pages.canvas import panels
 
 STARTS = (1.5, 2.0, 4.0, 6.0, 8.0, 10.0)
 LOSSES = ("cross_entropy", "ssr")
@@ -49,24 +51,26 @@ def predict(rate: float) -> dict[str, dict[str, NDArray[np.float64]]]:
 def measure(request: Request) -> Findings:
     """Count, predict, and compare."""
     whole, finer, closed = count(RATE), count(RATE / FINER), predict(RATE)
-    found: dict[str, Measurement] = {}
+    measurements: dict[str, Measurement] = {}
     for model, loss in itertools.product(MODELS, LOSSES):
         for place, start in enumerate(STARTS):
             key = f"{model}z0={start:g}/{loss}"
             exact = float(closed[model][loss][place])
             fine = float(finer[model][loss][place]) / FINER
-            found[f"{key}/steps"] = Measurement(float(whole[model][loss][place]), unit="steps")
-            found[f"{key}/closed_form"] = Measurement(exact, unit="steps")
-            found[f"{key}/finer_steps"] = Measurement(fine, unit="steps at the full rate")
+            measurements[f"{key}/steps"] = Measurement(float(whole[model][loss][place]), unit="steps")
+            measurements[f"{key}/closed_form"] = Measurement(exact, unit="steps")
+            measurements[f"{key}/finer_steps"] = Measurement(fine, unit="steps at the full rate")
         growth = STARTS[-1] - STARTS[-2]
         last = finer[model][loss][-2:] / FINER
-        found[f"{model}{loss}/log_slope"] = Measurement(float(np.diff(np.log(last))[0] / growth), unit="per logit")
-        found[f"{model}{loss}/slope"] = Measurement(float(np.diff(last)[0] / growth), unit="steps per logit")
-        found[f"{model}{loss}/closed_form_slope"] = Measurement(
+        measurements[f"{model}{loss}/log_slope"] = Measurement(
+            float(np.diff(np.log(last))[0] / growth), unit="per logit"
+        )
+        measurements[f"{model}{loss}/slope"] = Measurement(float(np.diff(last)[0] / growth), unit="steps per logit")
+        measurements[f"{model}{loss}/closed_form_slope"] = Measurement(
             float(np.diff(closed[model][loss][-2:])[0] / growth), unit="steps per logit"
         )
     return Findings(
-        found,
+        measurements,
         figure(whole),
         "Gradient steps until the wrong class has lost its lead, from a start in which it leads by z0: markers are "
         "counted, lines are the closed forms. Straight on this logarithmic axis is exponential.",
@@ -76,29 +80,29 @@ def measure(request: Request) -> Findings:
     )
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """Everything is exact: whatever is not confirmed is refuted."""
     agree = []
     for model, loss, start in itertools.product(MODELS, LOSSES, STARTS):
         key = f"{model}z0={start:g}/{loss}"
-        exact = found[f"{key}/closed_form"].value
-        agree.append(abs(found[f"{key}/finer_steps"].value - exact) <= TOLERANCE * exact)
+        exact = measurements[f"{key}/closed_form"].value
+        agree.append(abs(measurements[f"{key}/finer_steps"].value - exact) <= TOLERANCE * exact)
         if model == "":
-            agree.append(abs(found[f"{key}/steps"].value - exact) <= max(TOLERANCE * exact, 1.0))
+            agree.append(abs(measurements[f"{key}/steps"].value - exact) <= max(TOLERANCE * exact, 1.0))
     for model in MODELS:
-        agree.append(abs(found[f"{model}ssr/log_slope"].value - 1) <= SLOPE_TOLERANCE)
-        linear = found[f"{model}cross_entropy/closed_form_slope"].value
-        agree.append(abs(found[f"{model}cross_entropy/slope"].value - linear) <= TOLERANCE * linear)
+        agree.append(abs(measurements[f"{model}ssr/log_slope"].value - 1) <= SLOPE_TOLERANCE)
+        linear = measurements[f"{model}cross_entropy/closed_form_slope"].value
+        agree.append(abs(measurements[f"{model}cross_entropy/slope"].value - linear) <= TOLERANCE * linear)
     return verdict_of(all(agree), not all(agree))
 
 
 def figure(counted: dict[str, dict[str, NDArray[np.int64]]]) -> Figure:
     """Counted steps over the closed forms, one panel per model."""
-    looks, closed = plots.styles(LOSSES), predict(RATE)
+    looks, closed = canvas.styles(LOSSES), predict(RATE)
     drawing, axes_of_models = panels(len(MODELS), sharey=True)
     for axes, (model, title) in zip(axes_of_models, MODELS.items(), strict=True):
         for loss, look in looks.items():
-            label = "half squared error" if (model, loss) == ("", "ssr") else plots.display_name(loss)
+            label = "half squared error" if (model, loss) == ("", "ssr") else display_name(loss)
             axes.plot(STARTS, closed[model][loss], color=look.color, linestyle=look.linestyle)
             axes.plot(STARTS, counted[model][loss], color=look.color, ls="", marker=look.marker, label=label)
         axes.set(yscale="log", xlabel="lead z0 of the wrong class at the start", title=title)

@@ -5,15 +5,15 @@ import itertools
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import plots
-from experiments.claims.drawing import legend, panels, with_intervals
+from ce_jax.comparing import AnalysisOptions, RateGrid, SplitOptions, SweepOptions, TrainOptions, display_name
+from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from experiments.claims.statistics import mean, mean_difference, share_closed
-from experiments.claims.workloads import Trained, trained
-from experiments.config import AnalysisOptions, Config, MlpOptions, RateGrid, SweepOptions, TrainOptions
+from experiments.claims.workloads import TrainedConfig, trained
+from experiments.config import Config, MlpOptions
 from experiments.data import DataOptions
-from experiments.plots import Array
-from experiments.splits import SplitOptions
+from experiments.pages import canvas
+from experiments.pages.canvas import Array, panels
 
 MODELS = {"softmax-regression": "linear", "mlp": "mlp"}
 STARTS = ("gentle", "saturated")
@@ -45,26 +45,26 @@ def setting(model: str, start: str, optimizer: str, request: Request) -> Config:
 
 def measure(request: Request) -> Findings:
     """Train every workload; accuracies, gaps to cross-entropy, and what is left of the stall under each remedy."""
-    found: dict[str, Measurement] = {}
+    measurements: dict[str, Measurement] = {}
     for model, start in itertools.product(MODELS, STARTS):
         accuracies: dict[str, Array] = {}
         for optimizer in ARMS:
             run = trained(f"{model}-{start}-{optimizer}", setting(model, start, optimizer, request), request)
             suffix = "" if optimizer == "sgd" else f"+{optimizer}"
-            found |= describe(f"{model}/{start}", suffix, run)
+            measurements |= describe(f"{model}/{start}", suffix, run)
             accuracies |= {f"{loss}{suffix}": run.final(loss, "test_accuracy") for loss in run.losses}
         for arm in REMEDIES if start == "saturated" else ():
             stall = [accuracies[name] for name in ("cross_entropy", "ssr", arm)]
-            found[f"{model}/{start}/{arm}/share_of_gap_closed"] = share_closed(*stall)
+            measurements[f"{model}/{start}/{arm}/share_of_gap_closed"] = share_closed(*stall)
     seeds = request.pick(20, 8)
     return Findings(
-        found,
-        figure(found),
+        measurements,
+        figure(measurements),
         "Mean test accuracy of fresh seeds, each loss at its own tuned rate, with intervals, from both starts: "
         "cross-entropy and SSR on probabilities under SGD, then what may remove SSR's stall: of the gap, "
         + "; ".join(
-            f"{words} closes {found[f'softmax-regression/saturated/{arm}/share_of_gap_closed'].value:.0%} and "
-            f"{found[f'mlp/saturated/{arm}/share_of_gap_closed'].value:.0%}"
+            f"{words} closes {measurements[f'softmax-regression/saturated/{arm}/share_of_gap_closed'].value:.0%} and "
+            f"{measurements[f'mlp/saturated/{arm}/share_of_gap_closed'].value:.0%}"
             for arm, words in REMEDIES.items()
         )
         + " (softmax regression and network).",
@@ -75,41 +75,41 @@ def measure(request: Request) -> Findings:
     )
 
 
-def describe(key: str, suffix: str, run: Trained) -> dict[str, Measurement]:
+def describe(key: str, suffix: str, run: TrainedConfig) -> dict[str, Measurement]:
     """Test accuracy of every arm, its chosen rate, and cross-entropy's lead over it under the same optimizer."""
-    found = {}
+    measurements = {}
     reference = run.final("cross_entropy", "test_accuracy")
     for loss in run.losses:
         accuracy = run.final(loss, "test_accuracy")
-        found[f"{key}/{loss}{suffix}/test_accuracy"] = mean(accuracy, "fraction")
-        found[f"{key}/{loss}{suffix}/learning_rate"] = Measurement(float(run.rates[run.chosen[loss]]))
+        measurements[f"{key}/{loss}{suffix}/test_accuracy"] = mean(accuracy, "fraction")
+        measurements[f"{key}/{loss}{suffix}/learning_rate"] = Measurement(run.rate(loss))
         if loss != "cross_entropy":
-            found[f"{key}/cross_entropy{suffix}-{loss}{suffix}/test_accuracy"] = mean_difference(
+            measurements[f"{key}/cross_entropy{suffix}-{loss}{suffix}/test_accuracy"] = mean_difference(
                 reference, accuracy, "fraction"
             )
-    return found
+    return measurements
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """A tie from the gentle start and a gap from the saturated one, for both models."""
-    gentle = [found[f"{model}/gentle/cross_entropy-ssr/test_accuracy"] for model in MODELS]
-    gaps = [found[f"{model}/saturated/cross_entropy-ssr/test_accuracy"] for model in MODELS]
+    gentle = [measurements[f"{model}/gentle/cross_entropy-ssr/test_accuracy"] for model in MODELS]
+    gaps = [measurements[f"{model}/saturated/cross_entropy-ssr/test_accuracy"] for model in MODELS]
     ties = [abs(one.value) <= TIE and one.low >= -TIE_INTERVAL and one.high <= TIE_INTERVAL for one in gentle]
     apart = [one.low > TIE_INTERVAL or one.high < -TIE_INTERVAL for one in gentle]
     stalls, trains = [one.value > GAP for one in gaps], [one.high < GAP for one in gaps]
     return verdict_of(all(ties) and all(stalls), any(apart) or any(trains))
 
 
-def figure(found: Measurements) -> Figure:
+def figure(measurements: Measurements) -> Figure:
     """One panel per model: the two losses and the remedies, from both starts."""
     drawing, axes_of_models = panels(len(MODELS), height=4.2, sharey=True)
     arms = ["cross_entropy", "ssr", *REMEDIES]
-    names = [plots.display_name(arm).replace(" on ", "\non ") for arm in arms[:2]]
+    names = [display_name(arm).replace(" on ", "\non ") for arm in arms[:2]]
     names += [f"SSR with\n{words}" if "+" in arm else words for arm, words in REMEDIES.items()]
-    looks = dict(zip(STARTS, plots.styles(("a", "b")).values(), strict=True))
+    looks = dict(zip(STARTS, canvas.styles(("a", "b")).values(), strict=True))
     for axes, model in zip(axes_of_models, MODELS, strict=True):
         for start, look in looks.items():
-            values = [found[f"{model}/{start}/{arm}/test_accuracy"] for arm in arms]
+            values = [measurements[f"{model}/{start}/{arm}/test_accuracy"] for arm in arms]
             with_intervals(axes, np.arange(len(arms)).tolist(), values, look, f"{start} start", joined=False)
         axes.set_xticks(range(len(arms)), names, fontsize=8)
         axes.set(title=model.replace("-", " "), ylim=(0, 1.03))

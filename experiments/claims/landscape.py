@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from ce_jax import LOSSES, gradient_walk, hessian_eigenvalues, mlp
-from experiments import plots
-from experiments.builtin import bundled
-from experiments.claims.drawing import legend, panels
+from ce_jax.comparing import display_name, scaled
+from experiments.claims.drawing import legend
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from experiments.claims.statistics import bootstrapped, mean, mean_difference
-from experiments.plots import Array
+from experiments.data import bundled
+from experiments.pages import canvas
+from experiments.pages.canvas import Array, panels
 
 PAIR = ("cross_entropy", "ssr")
 # Surfaces: a two-layer tanh network on random data.
@@ -61,7 +62,7 @@ def problem(name: str) -> tuple[Array, Array]:
     if name == "xor":
         return np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1]]), np.array([0, 1, 1, 0])
     table = bundled(name)
-    return (table.inputs - table.inputs.mean(axis=0)) / table.inputs.std(axis=0), table.labels
+    return scaled(table.inputs), table.labels
 
 
 @partial(jax.jit, static_argnums=(0, 1, 5))
@@ -78,9 +79,9 @@ def walk(loss: str, sizes: tuple[int, int], key: Any, inputs: Any, labels: Any, 
     def one_walk(key: Any) -> Any:
         begin, steps = jax.random.split(key)
         start = jax.random.uniform(begin, flat.shape, flat.dtype, -extent, extent)
-        found = gradient_walk(value, start, steps, steps=WALK_STEPS, step_size=STEP_SIZE * extent)
-        seen = found.points[:: WALK_STEPS // LOOKS]
-        return jax.lax.map(partial(hessian_eigenvalues, value), seen), found.gradient_norms
+        measurements = gradient_walk(value, start, steps, steps=WALK_STEPS, step_size=STEP_SIZE * extent)
+        seen = measurements.points[:: WALK_STEPS // LOOKS]
+        return jax.lax.map(partial(hessian_eigenvalues, value), seen), measurements.gradient_norms
 
     return jax.lax.map(one_walk, jax.random.split(key, walks))
 
@@ -92,18 +93,18 @@ def surfaces(request: Request) -> tuple[dict[str, Array], dict[str, Measurement]
     norms["ssr*K/2"] = norms["ssr"] * CLASSES / 2
     yardstick = FLAT * norms["cross_entropy"].max(axis=(1, 2), keepdims=True)
     flat = {name: (one < yardstick).mean(axis=(1, 2)) for name, one in norms.items()}
-    found = {f"surface/{name}/flat_fraction": mean(one, "fraction of the area") for name, one in flat.items()}
+    measurements = {f"surface/{name}/flat_fraction": mean(one, "fraction of the area") for name, one in flat.items()}
     for name in ("ssr", "ssr*K/2"):
         wins = float(np.sum(flat["cross_entropy"] < flat[name]) + 0.5 * np.sum(flat["cross_entropy"] == flat[name]))
         exact = stats.binomtest(round(wins), draws).proportion_ci()
-        found[f"surface/cross_entropy<{name}/draws"] = Measurement(
+        measurements[f"surface/cross_entropy<{name}/draws"] = Measurement(
             wins / draws, (float(exact.low), float(exact.high)), "fraction of draws"
         )
     excess, unit = flat["ssr"] - flat["cross_entropy"], flat["ssr"] - flat["ssr*K/2"]
-    found["surface/due_to_constant"] = bootstrapped(share, [unit, excess], "share of SSR's extra flat area")
+    measurements["surface/due_to_constant"] = bootstrapped(share, [unit, excess], "share of SSR's extra flat area")
     steep = {loss: norms[loss].mean(axis=(1, 2)) for loss in norms}
-    found["surface/gradient_ratio"] = mean(steep["ssr"] / steep["cross_entropy"], "ssr / cross_entropy")
-    return flat, found
+    measurements["surface/gradient_ratio"] = mean(steep["ssr"] / steep["cross_entropy"], "ssr / cross_entropy")
+    return flat, measurements
 
 
 def share(part: Array, whole: Array, axis: int) -> Array:
@@ -113,7 +114,7 @@ def share(part: Array, whole: Array, axis: int) -> Array:
 
 def walks(request: Request) -> dict[str, Measurement]:
     """Signs of the Hessian's eigenvalues and gradient norms along walks, paired by their starts."""
-    count, found = request.pick(12, 4), {}
+    count, measurements = request.pick(12, 4), {}
     with jax.enable_x64(True):
         for (name, sizes), extent in itertools.product(PROBLEMS.items(), RANGES):
             inputs, labels = problem(name)
@@ -123,27 +124,30 @@ def walks(request: Request) -> dict[str, Measurement]:
                 eigenvalues, norms = jax.device_get(walk(loss, sizes, key, inputs, labels, count, extent))
                 place = f"walk/{name}/range={extent:g}/{loss}"
                 flat[loss] = (np.abs(eigenvalues) < CURVED).mean(axis=(1, 2))
-                found[f"{place}/flat_directions"] = mean(flat[loss], "fraction of eigenvalues")
+                measurements[f"{place}/flat_directions"] = mean(flat[loss], "fraction of eigenvalues")
                 for sign, one in (("positive", eigenvalues >= CURVED), ("negative", eigenvalues <= -CURVED)):
-                    found[f"{place}/{sign}_directions"] = mean(one.mean(axis=(1, 2)), "fraction of eigenvalues")
+                    measurements[f"{place}/{sign}_directions"] = mean(one.mean(axis=(1, 2)), "fraction of eigenvalues")
                 convex = (eigenvalues > -CURVED).all(axis=2).mean(axis=1)
-                found[f"{place}/convex_points"] = mean(convex, "fraction of points")
-                found[f"{place}/gradient_norm"] = mean(np.median(norms, axis=1))
-            found[f"walk/{name}/range={extent:g}/ssr-cross_entropy/flat_directions"] = mean_difference(
+                measurements[f"{place}/convex_points"] = mean(convex, "fraction of points")
+                measurements[f"{place}/gradient_norm"] = mean(np.median(norms, axis=1))
+            measurements[f"walk/{name}/range={extent:g}/ssr-cross_entropy/flat_directions"] = mean_difference(
                 flat["ssr"], flat["cross_entropy"], "fraction of eigenvalues"
             )
-    return found
+    return measurements
 
 
 def measure(request: Request) -> Findings:
     """Surfaces, then walks."""
-    flat, found = surfaces(request)
-    found |= walks(request)
+    flat, measurements = surfaces(request)
+    measurements |= walks(request)
     draws = request.pick(200, 60)
-    constant, left = found["surface/due_to_constant"].value, found["surface/cross_entropy<ssr*K/2/draws"].value
+    constant, left = (
+        measurements["surface/due_to_constant"].value,
+        measurements["surface/cross_entropy<ssr*K/2/draws"].value,
+    )
     return Findings(
-        found,
-        figure(flat, found),
+        measurements,
+        figure(flat, measurements),
         "Left: each draw's flat area under both losses, raw and with SSR in units that undo the constant 2/K; points "
         "above the diagonal are flatter under SSR. Right: share of flat directions of the Hessian along gradient "
         f"walks. The constant alone makes {constant:.0%} of SSR's extra flat area; without it cross-entropy has less "
@@ -155,16 +159,16 @@ def measure(request: Request) -> Findings:
     )
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """Flatter under SSR in most draws."""
-    share = found["surface/cross_entropy<ssr/draws"]
+    share = measurements["surface/cross_entropy<ssr/draws"]
     return verdict_of(share.low > 0.5, share.high < 0.5)
 
 
-def figure(flat: dict[str, Array], found: Measurements) -> Figure:
+def figure(flat: dict[str, Array], measurements: Measurements) -> Figure:
     """Flat areas against each other, and flat directions along walks."""
     drawing, (left, right) = panels(2, height=4.2)
-    looks = plots.styles(PAIR)
+    looks = canvas.styles(PAIR)
     for place, (name, label) in enumerate({"ssr": "SSR", "ssr*K/2": "SSR × K/2"}.items()):
         left.plot(
             flat["cross_entropy"],
@@ -172,8 +176,8 @@ def figure(flat: dict[str, Array], found: Measurements) -> Figure:
             ls="",
             ms=4,
             alpha=0.6,
-            marker=plots.MARKERS[place],
-            color=plots.COLOURS[place + 1],
+            marker=canvas.MARKERS[place],
+            color=canvas.COLOURS[place + 1],
             label=label,
         )
     left.plot([0, 1], [0, 1], color="0.4", ls=":")
@@ -181,10 +185,10 @@ def figure(flat: dict[str, Array], found: Measurements) -> Figure:
     legend(left, loc="lower right")
     cells = list(itertools.product(PROBLEMS, RANGES))
     for shift, (loss, look) in zip((-0.2, 0.2), looks.items(), strict=True):
-        heights = [found[f"walk/{name}/range={extent:g}/{loss}/flat_directions"].value for name, extent in cells]
+        heights = [measurements[f"walk/{name}/range={extent:g}/{loss}/flat_directions"].value for name, extent in cells]
         hatch = {"cross_entropy": "", "ssr": "//"}[loss]
         places = np.arange(len(cells)) + shift
-        right.bar(places, heights, 0.4, color=look.color, hatch=hatch, label=plots.display_name(loss))
+        right.bar(places, heights, 0.4, color=look.color, hatch=hatch, label=display_name(loss))
     right.set_xticks(
         range(len(cells)), [f"{name}\n±{extent:g}".replace("_", "\n") for name, extent in cells], fontsize=8
     )

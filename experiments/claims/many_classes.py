@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import plots
-from experiments.claims.drawing import legend, panels, with_intervals
+from ce_jax.comparing import AnalysisOptions, RateGrid, SplitOptions, SweepOptions, TrainOptions, display_name
+from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from experiments.claims.statistics import bootstrapped, mean, share_closed
 from experiments.claims.workloads import trained
-from experiments.config import AnalysisOptions, Config, MlpOptions, RateGrid, SweepOptions, TrainOptions
+from experiments.config import Config, MlpOptions
 from experiments.data import DataOptions
-from experiments.plots import Array
-from experiments.splits import SplitOptions
+from experiments.pages import canvas
+from experiments.pages.canvas import Array, panels
 
 CLASSES, QUICK_CLASSES = (3, 10, 30, 100, 256), (3, 30, 256)
 MOST = CLASSES[-1]
@@ -55,7 +55,7 @@ def setting(num_classes: int, request: Request) -> Config:
 
 def measure(request: Request) -> Findings:
     """Test accuracies, the gap to cross-entropy as K grows, and how much of it each repair closes."""
-    found: dict[str, Measurement] = {}
+    measurements: dict[str, Measurement] = {}
     accuracy: dict[str, list[Array]] = {loss: [] for loss in LOSSES}
     on_the_way: dict[str, list[Array]] = {loss: [] for loss in LOSSES}  # [S, E] test accuracies
     classes = request.pick(CLASSES, QUICK_CLASSES)
@@ -63,23 +63,23 @@ def measure(request: Request) -> Findings:
         run = trained(f"classes-{k}", setting(k, request), request)
         for loss in LOSSES:
             accuracy[loss].append(run.final(loss, "test_accuracy"))
-            on_the_way[loss].append(np.nan_to_num(run.fresh[f"{loss}/test_accuracy"]))
-            found[f"K={k}/{loss}/test_accuracy"] = mean(accuracy[loss][-1], "fraction")
-            found[f"K={k}/{loss}/train_accuracy"] = mean(run.final(loss, "train_accuracy"), "fraction")
-            found[f"K={k}/{loss}/learning_rate"] = Measurement(float(run.rates[run.chosen[loss]]))
+            on_the_way[loss].append(np.nan_to_num(run.curve(loss, "test_accuracy")))
+            measurements[f"K={k}/{loss}/test_accuracy"] = mean(accuracy[loss][-1], "fraction")
+            measurements[f"K={k}/{loss}/train_accuracy"] = mean(run.final(loss, "train_accuracy"), "fraction")
+            measurements[f"K={k}/{loss}/learning_rate"] = Measurement(run.rate(loss))
     for loss in LOSSES[1:]:
-        found[f"{loss}/gap_slope"] = slope_of_gap(classes, accuracy["cross_entropy"], accuracy[loss])
+        measurements[f"{loss}/gap_slope"] = slope_of_gap(classes, accuracy["cross_entropy"], accuracy[loss])
         for place, steps in enumerate(run.steps[1:-1], 1):
             pair = ([one[:, place] for one in on_the_way[name]] for name in ("cross_entropy", loss))
-            found[f"{loss}/after={steps}/gap_slope"] = slope_of_gap(classes, *pair)
+            measurements[f"{loss}/after={steps}/gap_slope"] = slope_of_gap(classes, *pair)
     for loss in REPAIRS:
-        found[f"K={MOST}/{loss}/closed"] = share_closed(
+        measurements[f"K={MOST}/{loss}/closed"] = share_closed(
             accuracy["cross_entropy"][-1], accuracy[PLAIN][-1], accuracy[loss][-1]
         )
     seeds = request.pick(10, 6)
     return Findings(
-        found,
-        figure(found, classes),
+        measurements,
+        figure(measurements, classes),
         f"Mean test accuracy after {steps_of(request):,} steps, each loss at its own tuned rate, with intervals. "
         "(scale, target) weight and move the true class's term; (1, 1) is plain SSR on logits. Training accuracies and "
         "the gap at a third and at two thirds of the steps are among the measurements: where a loss has not fitted the "
@@ -103,21 +103,21 @@ def slope_of_gap(classes: Sequence[int], reference: list[Array], other: list[Arr
     return bootstrapped(statistic, pairs, "fraction per unit of ln K")
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """A growing gap, at least half of which the better repair closes."""
-    slope = found[f"{PLAIN}/gap_slope"]
-    shares = [found[f"K={MOST}/{loss}/closed"] for loss in REPAIRS]
+    slope = measurements[f"{PLAIN}/gap_slope"]
+    shares = [measurements[f"K={MOST}/{loss}/closed"] for loss in REPAIRS]
     best = max(shares, key=lambda one: one.value)
     return verdict_of(slope.low > 0 and best.value >= HALF, slope.high <= 0 or (slope.low > 0 and best.high < HALF))
 
 
-def figure(found: Measurements, classes: Sequence[int]) -> Figure:
+def figure(measurements: Measurements, classes: Sequence[int]) -> Figure:
     """Accuracy against K."""
     drawing, (axes,) = panels(1, columns=1, height=4.2)
-    looks = plots.styles(("cross_entropy", "ssr", PLAIN, *REPAIRS))
+    looks = canvas.styles(("cross_entropy", "ssr", PLAIN, *REPAIRS))
     for loss in LOSSES:
-        values = [found[f"K={k}/{loss}/test_accuracy"] for k in classes]
-        with_intervals(axes, classes, values, looks[loss], plots.display_name(loss))
+        values = [measurements[f"K={k}/{loss}/test_accuracy"] for k in classes]
+        with_intervals(axes, classes, values, looks[loss], display_name(loss))
     axes.set(xscale="log", xlabel="classes K", ylabel="test accuracy")
     axes.set_xticks(classes, [str(k) for k in classes])
     legend(axes)

@@ -4,9 +4,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments import plots
-from experiments.claims.drawing import legend, panels
+from experiments.claims.drawing import legend
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from experiments.pages import canvas
+from experiments.pages.canvas import panels
 
 STARTS = {"start=0.6,0.9": (0.6, 0.9), "start=2,2": (2.0, 2.0)}
 RATE, UPDATES = 0.005, 301
@@ -33,12 +34,12 @@ def outputs(start: tuple[float, float], gradient: str) -> NDArray[np.float64]:
 def measure(request: Request) -> Findings:
     """Follow both gradients from both starts."""
     paths = {f"{name}/{gradient}": outputs(start, gradient) for name, start in STARTS.items() for gradient in GRADIENTS}
-    found = {f"{key}/end": Measurement(float(path[-1]), unit="output") for key, path in paths.items()}
-    found["largest_difference"] = Measurement(
-        max(abs(found[f"{key}/end"].value - end) for key, end in PUBLISHED.items()), unit="output"
+    measurements = {f"{key}/end": Measurement(float(path[-1]), unit="output") for key, path in paths.items()}
+    measurements["largest_difference"] = Measurement(
+        max(abs(measurements[f"{key}/end"].value - end) for key, end in PUBLISHED.items()), unit="output"
     )
     return Findings(
-        found,
+        measurements,
         figure(paths),
         "Output of the unit while it is trained towards 0. Stars: where the published animations end. They lie on the "
         "curves that divide by 1 − a where equation 61 has a factor a.",
@@ -47,9 +48,9 @@ def measure(request: Request) -> Findings:
     )
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """All four ends, to four digits."""
-    agree = all(abs(found[f"{key}/end"].value - end) <= DIGITS for key, end in PUBLISHED.items())
+    agree = all(abs(measurements[f"{key}/end"].value - end) <= DIGITS for key, end in PUBLISHED.items())
     return verdict_of(agree, not agree)
 
 
@@ -58,7 +59,7 @@ def figure(paths: dict[str, NDArray[np.float64]]) -> Figure:
     drawing, axes_of_starts = panels(len(STARTS), height=3.6, sharey=True)
     words = {"equation_61": "step = rate · a (equation 61)", "published_code": "step = rate / (1 − a)"}
     for axes, (name, start) in zip(axes_of_starts, STARTS.items(), strict=True):
-        for gradient, look in zip(GRADIENTS, plots.styles(GRADIENTS).values(), strict=True):
+        for gradient, look in zip(GRADIENTS, canvas.styles(GRADIENTS).values(), strict=True):
             axes.plot(paths[f"{name}/{gradient}"], color=look.color, linestyle=look.linestyle, label=words[gradient])
         end = PUBLISHED[f"{name}/published_code"]
         axes.plot(UPDATES, end, "*", color="black", ms=13, clip_on=False, label="published end")

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import experiments
 from experiments.claims.answer import GALLERY, answer
 from experiments.errors import UserError
-from experiments.store import write_bytes
+from experiments.files import write_bytes
+from experiments.source import ROOT
 
-ROOT = Path(experiments.__file__).parent.parent
+PUBLISHED = ROOT / GALLERY
 # With the SVGs the gallery would weigh twice as much.
 FILES = ("verdict.json", "card.json", "figure.png")
 BEGIN, END = "<!-- answer: begin (python -m experiments claims --publish) -->", "<!-- answer: end -->"
@@ -34,8 +34,8 @@ def publish(out: Path, verdicts: Mapping[str, Mapping[str, Any] | None]) -> Path
     if missing := [name for name, verdict in verdicts.items() if verdict is None]:
         command = shlex.join(["python", "-m", "experiments", "claims", "--out", str(out)])
         raise UserError(
-            f"--publish: expected a full verdict of every claim as now defined, at seed 0, in {out}; missing, quick or "
-            f"outdated: {', '.join(missing)}; run {command}"
+            f"--publish: expected a full verdict of every claim as now defined, made by this code at seed 0, in {out}; "
+            f"missing, quick or outdated: {', '.join(missing)}; run {command}"
         )
     readme = ROOT / "README.md"
     text = with_answer(readme.read_text("utf-8"), answer({name: one for name, one in verdicts.items() if one}))

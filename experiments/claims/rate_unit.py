@@ -3,15 +3,15 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import plots
-from experiments.claims.drawing import legend, panels, with_intervals
+from ce_jax.comparing import AnalysisOptions, RateGrid, SplitOptions, SweepOptions, TrainOptions
+from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from experiments.claims.statistics import bootstrapped
-from experiments.claims.workloads import Trained, trained
-from experiments.config import AnalysisOptions, Config, MlpOptions, RateGrid, SweepOptions, TrainOptions
+from experiments.claims.workloads import TrainedConfig, trained
+from experiments.config import Config, MlpOptions
 from experiments.data import DataOptions
-from experiments.plots import Array
-from experiments.splits import SplitOptions
+from experiments.pages import canvas
+from experiments.pages.canvas import Array, panels
 
 CLASSES, QUICK_CLASSES = (2, 4, 8, 16, 32, 64), (2, 8, 32)
 MODELS = {"linear": "linear", "network": "mlp"}
@@ -44,10 +44,10 @@ def setting(model: str, num_classes: int, request: Request) -> Config:
     )
 
 
-def accuracy_within(run: Trained, loss: str, horizon: int) -> Array:
+def accuracy_within(run: TrainedConfig, loss: str, horizon: int) -> Array:
     """[R, S] mean validation accuracy over the evaluations up to a horizon, 0 where a run has diverged."""
     within = (run.steps > 0) & (run.steps <= horizon)
-    return np.nan_to_num(run.tuning[f"{loss}/validation_accuracy"][..., within]).mean(axis=-1)
+    return np.nan_to_num(run.trained.tuning[loss]["validation_accuracy"][..., within]).mean(axis=-1)
 
 
 def log_best_rate(scores: Array, rates: Array) -> Array:
@@ -75,13 +75,13 @@ def log_half_way_rates(ce: Array, ssr: Array, rates: Array, num_classes: int) ->
     grid points by straight lines.
     """
     lower = np.minimum(ce.max(axis=0), ssr.max(axis=0))
-    level, x, found = (1 / num_classes + lower) / 2, np.log(rates), []
+    level, x, measurements = (1 / num_classes + lower) / 2, np.log(rates), []
     for scores in (ce, ssr):
         first = np.clip(np.argmax(scores >= level, axis=0), 1, None)
         below, above = (np.take_along_axis(scores, (first - i)[None], 0)[0] for i in (1, 0))
         part = np.clip((level - below) / np.where(above > below, above - below, 1.0), 0, 1)
-        found.append(x[first - 1] + part * (x[1] - x[0]))
-    return found[0], found[1]
+        measurements.append(x[first - 1] + part * (x[1] - x[0]))
+    return measurements[0], measurements[1]
 
 
 KINDS = {"best": log_best_rates, "half_way": log_half_way_rates}
@@ -102,7 +102,7 @@ def slope_of(scores: list[Array], rates: Array, kind: str = "best", classes: tup
 
 def measure(request: Request) -> Findings:
     """Best rates of both losses at every K and horizon, and the slope of their ratio."""
-    found: dict[str, Measurement] = {}
+    measurements: dict[str, Measurement] = {}
     classes = request.pick(CLASSES, QUICK_CLASSES)
     for model in MODELS:
         runs = {k: trained(f"{model}-{k}", setting(model, k, request), request, rates_per_wave=9) for k in classes}
@@ -113,16 +113,18 @@ def measure(request: Request) -> Findings:
                 scores += pair
                 for loss, one in zip(("cross_entropy", "ssr"), pair, strict=True):
                     means, key = one.mean(axis=1), f"{model}/{horizon}/K={k}/{loss}"
-                    found[f"{key}/best_learning_rate"] = Measurement(float(np.exp(log_best_rate(means, run.rates))))
-                    found[f"{key}/best_accuracy"] = Measurement(float(means.max()), unit="mean on the way")
+                    measurements[f"{key}/best_learning_rate"] = Measurement(
+                        float(np.exp(log_best_rate(means, run.rates)))
+                    )
+                    measurements[f"{key}/best_accuracy"] = Measurement(float(means.max()), unit="mean on the way")
                 for kind in KINDS:
-                    found[f"{model}/{horizon}/K={k}/{kind}_rate_ratio"] = ratio_of(pair, run.rates, kind, k)
-            found[f"{model}/{horizon}/slope"] = slope_of(scores, runs[2].rates, "best", classes)
-            found[f"{model}/{horizon}/half_way_slope"] = slope_of(scores, runs[2].rates, "half_way", classes)
+                    measurements[f"{model}/{horizon}/K={k}/{kind}_rate_ratio"] = ratio_of(pair, run.rates, kind, k)
+            measurements[f"{model}/{horizon}/slope"] = slope_of(scores, runs[2].rates, "best", classes)
+            measurements[f"{model}/{horizon}/half_way_slope"] = slope_of(scores, runs[2].rates, "half_way", classes)
     seeds = request.pick(10, 6)
     return Findings(
-        found,
-        figure(found, request.pick(HORIZONS, QUICK_HORIZONS), classes),
+        measurements,
+        figure(measurements, request.pick(HORIZONS, QUICK_HORIZONS), classes),
         "Best rate of SSR on probabilities over the best rate of cross-entropy, with intervals; dotted: K/2, the ratio "
         "at which both first steps are equal; thin: the ratio of the rates at which both get half the way within the "
         "short horizon. Small rates are a matter of units, the best ones are not.",
@@ -143,26 +145,26 @@ def ratio_of(pair: list[Array], rates: Array, kind: str, num_classes: int) -> Me
     return bootstrapped(statistic, pair, "ratio")
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """The slope at the short horizon, for both models."""
-    slopes = [found[f"{model}/short/slope"] for model in MODELS]
+    slopes = [measurements[f"{model}/short/slope"] for model in MODELS]
     low, high = EXPECTED
     return verdict_of(
         all(low <= one.value <= high for one in slopes), any(one.high < low or one.low > high for one in slopes)
     )
 
 
-def figure(found: Measurements, horizons: dict[str, int], classes: tuple[int, ...]) -> Figure:
+def figure(measurements: Measurements, horizons: dict[str, int], classes: tuple[int, ...]) -> Figure:
     """The ratio against K, one panel per model, one line per horizon."""
     drawing, axes_of_models = panels(len(MODELS), sharey=True)
-    looks = dict(zip(horizons, plots.styles(("a", "b")).values(), strict=True))
+    looks = dict(zip(horizons, canvas.styles(("a", "b")).values(), strict=True))
     for axes, model in zip(axes_of_models, MODELS, strict=True):
         for horizon, look in looks.items():
-            ratios = [found[f"{model}/{horizon}/K={k}/best_rate_ratio"] for k in classes]
-            slope = found[f"{model}/{horizon}/slope"].value
+            ratios = [measurements[f"{model}/{horizon}/K={k}/best_rate_ratio"] for k in classes]
+            slope = measurements[f"{model}/{horizon}/slope"].value
             label = f"{horizons[horizon]:,} steps: slope {slope:.2f}"
             with_intervals(axes, classes, ratios, look, label)
-        half_way = [found[f"{model}/short/K={k}/half_way_rate_ratio"].value for k in classes]
+        half_way = [measurements[f"{model}/short/K={k}/half_way_rate_ratio"].value for k in classes]
         axes.plot(classes, half_way, color="0.3", lw=0.9, label="half the way")
         axes.plot(classes, np.array(classes) / 2, color="0.3", ls=":", label="K / 2")
         axes.set(xscale="log", yscale="log", xlabel="classes K", title=model)

@@ -1,9 +1,7 @@
 """What a claim is, what measuring it gives, and the `verdict.json` made of both."""
 
-import hashlib
 import inspect
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +9,14 @@ from typing import Any, Literal, NamedTuple
 
 from matplotlib.figure import Figure
 
-from experiments.progress import Reporter
+from ce_jax.comparing import Listener
+from experiments.source import ROOT, behind, code_of, hash_of, source
 
 SCHEMA = 1
 # Far apart, so that no two values of --seed share a seed; all stay below 2**32.
 SEEDS_APART = 10_000
+
+SHARED = ("experiments/claims/statistics.py", "experiments/claims/workloads.py")
 
 Verdict = Literal["confirmed", "refuted", "undecided"]
 
@@ -49,7 +50,7 @@ class Request(NamedTuple):
     """Moves every seed of the run."""
     folder: Path
     """Where trained curves are stored; an interrupted claim continues from them."""
-    reporter: Reporter
+    listener: Listener
     earlier: list[float] | None = None
     """Collects the seconds that curves read back from an earlier try once took."""
     edges: list[str] | None = None
@@ -98,10 +99,20 @@ class Claim:
     decide: Callable[[Measurements], Verdict]
 
     @property
+    def file(self) -> Path:
+        """The claim's own file."""
+        return Path(inspect.getfile(self.measure)).resolve()
+
+    @property
     def definition(self) -> str:
-        """Ten digits that change whenever the claim's file does."""
-        source = inspect.getsource(sys.modules[self.measure.__module__])
-        return hashlib.sha256(source.encode()).hexdigest()[:10]
+        """Sixteen digits that change whenever the claim's rule, settings or code do; comments are no part of it."""
+        return hash_of([code_of(self.file.read_text(encoding="utf-8"))])
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Files beside the library and the runner that decide what the claim measures, for `source`."""
+        places = [file.relative_to(ROOT).as_posix() for file in behind(self.file)]
+        return tuple(place for place in places if place in SHARED or place.startswith("experiments/lesson/"))
 
 
 def verdict_of(confirmed: bool, refuted: bool) -> Verdict:
@@ -127,6 +138,7 @@ def verdict_record(claim: Claim, findings: Findings, quick: bool, minutes: float
         "quick": quick,
         "seeds": findings.seeds,
         "minutes": round(minutes, 2),
+        "source_code": source(*claim.uses),
         "measurements": {
             key: {
                 "value": _plain(one.value),

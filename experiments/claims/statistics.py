@@ -7,7 +7,7 @@ import numpy as np
 
 from ce_jax.analysis import Estimate, bootstrap_ci
 from experiments.claims.record import Measurement
-from experiments.plots import Array
+from experiments.pages.canvas import Array
 
 RESAMPLES = 4999
 

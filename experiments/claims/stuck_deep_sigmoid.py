@@ -6,18 +6,18 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from ce_jax.stages import switched
-from ce_jax.sweep import Plan, sweep
-from ce_jax.training import Hyperparameters
-from experiments import plots
-from experiments.claims.drawing import legend, panels, with_intervals
+from ce_jax.comparing import AnalysisOptions, RateGrid, SweepOptions, TrainOptions, display_name
+from ce_jax.sweeping import Plan, sweep
+from ce_jax.training import Hyperparameters, switched
+from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from experiments.claims.statistics import mean, mean_difference
 from experiments.claims.workloads import moved, trained
-from experiments.config import AnalysisOptions, Config, MlpOptions, RateGrid, StdStart, SweepOptions, TrainOptions
+from experiments.config import Config, MlpOptions, StdStart
 from experiments.data import DataOptions
-from experiments.plots import Array
-from experiments.workload import load_workload
+from experiments.pages import canvas
+from experiments.pages.canvas import Array, panels
+from experiments.run.workload import load_workload
 
 # {dataset: (steps, batch, target)}
 DATASETS = {"digits": (1000, 32, 0.8), "mnist5k": (600, 64, 0.7)}
@@ -49,54 +49,54 @@ def setting(dataset: str, start: str, depth: int, request: Request) -> Config:
 
 def final_errors(config: Config, rate: float) -> dict[str, Array]:
     """{loss of the second stage: [S] test error}: both go on from the same cross-entropy runs at the dropped rate."""
-    workload = load_workload("switch", config)
+    task = load_workload("switch", config).task
+    arms = {arm.label: task.train(arm) for arm in task.arms}
     fresh = slice(config.sweep.tuning_seeds, None)
-    splits = jax.tree.map(lambda leaf: leaf[fresh], workload.splits)
-    arms = {arm.label: workload.train(arm) for arm in workload.arms}
-    seeds = workload.seeds[fresh].tolist()
-    plan = Plan(-(-len(seeds) // len(jax.devices())) * len(jax.devices()), 1, len(jax.devices()))
+    seeds, devices = task.seeds[fresh].tolist(), len(jax.devices())
+    plan = Plan(-(-len(seeds) // devices) * devices, 1, devices)
     errors = {}
     for loss in LOSSES:
         staged = switched(arms["cross_entropy"], arms[loss], rate_factor=RATE_DROP)
-        curves = sweep(staged, seeds, Hyperparameters(np.array([rate], np.float32), {}), splits, plan=plan)
+        hyper = Hyperparameters(np.array([rate], np.float32))
+        curves = sweep(staged, seeds, hyper, task.splits_of(fresh), plan=plan)
         errors[loss] = 1 - np.nan_to_num(curves["test_accuracy"][0, :, -1])
     return errors
 
 
 def measure(request: Request) -> Findings:
     """Fractions that reach the target by depth, then the switch."""
-    found: dict[str, Measurement] = {}
+    measurements: dict[str, Measurement] = {}
     everything, depths, datasets = [], request.pick(DEPTHS, QUICK_DEPTHS), request.pick(tuple(DATASETS), QUICK_DATASETS)
     for dataset, start, depth in itertools.product(datasets, STARTS, depths):
         run = trained(f"{dataset}-{start}-{depth}", setting(dataset, start, depth, request), request)
         key, target = f"{dataset}/{start}/depth={depth}", DATASETS[dataset][2]
         reached = {loss: np.isfinite(run.times(loss, target)).astype(float) for loss in LOSSES}
         for loss in LOSSES:
-            found[f"{key}/{loss}/reached"] = mean(reached[loss], "fraction")
-            found[f"{key}/{loss}/test_accuracy"] = mean(run.final(loss, "test_accuracy"), "fraction")
-        found[f"{key}/cross_entropy-ssr/reached"] = mean_difference(
+            measurements[f"{key}/{loss}/reached"] = mean(reached[loss], "fraction")
+            measurements[f"{key}/{loss}/test_accuracy"] = mean(run.final(loss, "test_accuracy"), "fraction")
+        measurements[f"{key}/cross_entropy-ssr/reached"] = mean_difference(
             reached["cross_entropy"], reached["ssr"], "fraction"
         )
         everything.append(reached["cross_entropy"] - reached["ssr"])
-    hopeless = [key for key, one in found.items() if key.endswith("/cross_entropy/reached") and one.value == 0]
-    hopeless = [key for key in hopeless if found[key.replace("cross_entropy", "ssr")].value == 0]
-    found["cells"] = Measurement(len(everything))
-    found["cells_that_neither_reaches"] = Measurement(len(hopeless), unit="of the cells")
-    found["cross_entropy-ssr/reached"] = mean(np.mean(everything, axis=0), "fraction")
+    hopeless = [key for key, one in measurements.items() if key.endswith("/cross_entropy/reached") and one.value == 0]
+    hopeless = [key for key in hopeless if measurements[key.replace("cross_entropy", "ssr")].value == 0]
+    measurements["cells"] = Measurement(len(everything))
+    measurements["cells_that_neither_reaches"] = Measurement(len(hopeless), unit="of the cells")
+    measurements["cross_entropy-ssr/reached"] = mean(np.mean(everything, axis=0), "fraction")
     harms = []
     for dataset in datasets:
         config = setting(dataset, "scaled", SWITCH_DEPTH, request)
         run = trained(f"{dataset}-scaled-{SWITCH_DEPTH}", config, request)
-        errors = final_errors(moved(config, request), float(run.rates[run.chosen["cross_entropy"]]))
+        errors = final_errors(moved(config, request), run.rate("cross_entropy"))
         for loss, one in errors.items():
-            found[f"{dataset}/switch/cross_entropy->{loss}/test_error"] = mean(one, "fraction")
-        found[f"{dataset}/switch/harm"] = mean_difference(errors["ssr"], errors["cross_entropy"], "fraction")
+            measurements[f"{dataset}/switch/cross_entropy->{loss}/test_error"] = mean(one, "fraction")
+        measurements[f"{dataset}/switch/harm"] = mean_difference(errors["ssr"], errors["cross_entropy"], "fraction")
         harms.append(errors["ssr"] - errors["cross_entropy"])
-    found["switch/harm"] = mean(np.mean(harms, axis=0), "fraction")
+    measurements["switch/harm"] = mean(np.mean(harms, axis=0), "fraction")
     seeds = request.pick(30, 6)
     return Findings(
-        found,
-        figure(found, depths, datasets),
+        measurements,
+        figure(measurements, depths, datasets),
         "Fraction of the fresh seeds that reach the target accuracy by number of sigmoid layers, each loss at its own "
         f"tuned rate; intervals by bootstrap over seeds. {len(hopeless)} of the {len(everything)} cells neither loss "
         "ever reaches; they count as equal.",
@@ -108,20 +108,20 @@ def measure(request: Request) -> Findings:
     )
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """Stuck more often over all cells, and no harm by the switch."""
-    lead, harm = found["cross_entropy-ssr/reached"], found["switch/harm"]
+    lead, harm = measurements["cross_entropy-ssr/reached"], measurements["switch/harm"]
     return verdict_of(lead.low > 0 and harm.high < HARM, lead.high <= 0 or harm.low > HARM)
 
 
-def figure(found: Measurements, depths: tuple[int, ...], datasets: tuple[str, ...]) -> Figure:
+def figure(measurements: Measurements, depths: tuple[int, ...], datasets: tuple[str, ...]) -> Figure:
     """Fraction reached against depth, one panel per data set and start."""
     drawing, grid = panels(len(datasets) * len(STARTS), height=3.0, sharey=True)
-    looks = plots.styles(LOSSES)
+    looks = canvas.styles(LOSSES)
     for axes, (dataset, start) in zip(grid, itertools.product(datasets, STARTS), strict=True):
         for loss, look in looks.items():
-            values = [found[f"{dataset}/{start}/depth={depth}/{loss}/reached"] for depth in depths]
-            with_intervals(axes, depths, values, look, plots.display_name(loss))
+            values = [measurements[f"{dataset}/{start}/depth={depth}/{loss}/reached"] for depth in depths]
+            with_intervals(axes, depths, values, look, display_name(loss))
         axes.set(title=f"{dataset}, {STARTS[start]}", xlabel="sigmoid layers", ylabel="reached", ylim=(-0.05, 1.05))
         axes.set_xticks(depths)
         legend(axes)

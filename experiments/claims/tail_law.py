@@ -6,21 +6,22 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ce_jax import (
-    LOSSES,
     Hyperparameters,
     Part,
     Plan,
     Splits,
-    bootstrap_ci,
     evaluation_steps,
     linear,
     make_train,
     sweep,
 )
-from experiments import plots
-from experiments.builtin import bundled
-from experiments.claims.drawing import legend, panels
+from ce_jax.comparing import display_name, scaled
+from experiments.claims.drawing import legend
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from experiments.claims.statistics import mean
+from experiments.data.builtin import bundled
+from experiments.pages import canvas
+from experiments.pages.canvas import panels
 
 STEPS = 1_000_000
 POINTS = 121
@@ -36,8 +37,7 @@ Array = NDArray[np.float64]
 def flowers() -> Part:
     """Iris, standardized; class 0 is setosa, class 1 the rest. All 150 rows are trained on."""
     table = bundled("iris")
-    inputs = (table.inputs - table.inputs.mean(axis=0)) / table.inputs.std(axis=0)
-    return Part(inputs, (table.labels > 0).astype(np.int32))
+    return Part(scaled(table.inputs), (table.labels > 0).astype(np.int32))
 
 
 def train(seeds: range, part: Part) -> dict[str, dict[str, Array]]:
@@ -47,8 +47,8 @@ def train(seeds: range, part: Part) -> dict[str, dict[str, Array]]:
     with jax.enable_x64(True):
         for loss, rates in RATES.items():
             steps = evaluation_steps(STEPS, points=POINTS)
-            run = make_train(linear(start="gentle"), LOSSES[loss], num_classes=2, evaluate_at=steps)
-            plan, hyper = Plan(len(seeds), len(rates), devices), Hyperparameters(np.array(rates), {})
+            run = make_train(linear(start="gentle"), loss, num_classes=2, evaluate_at=steps)
+            plan, hyper = Plan(len(seeds), len(rates), devices), Hyperparameters(np.array(rates))
             curves[loss] = sweep(run, seeds, hyper, Splits(part, part, part), plan=plan)
     return curves
 
@@ -66,11 +66,11 @@ def slopes(steps: Array, values: Array) -> Array:
 
 def decay(steps: Array, values: Array, floor: float) -> Array:
     """[S] slope of the logarithm of the excess over `floor` against steps, inside `WINDOW`."""
-    found = []
+    measurements = []
     for curve in values - floor:
         inside = (curve > WINDOW[0] * curve[0]) & (curve < WINDOW[1] * curve[0])
-        found.append(np.polyfit(steps[inside], np.log(curve[inside]), 1)[0])
-    return np.array(found)
+        measurements.append(np.polyfit(steps[inside], np.log(curve[inside]), 1)[0])
+    return np.array(measurements)
 
 
 def least_squares(part: Part) -> tuple[float, float]:
@@ -83,33 +83,27 @@ def least_squares(part: Part) -> tuple[float, float]:
     return float(floor), float(2 * np.log1p(-2 * RATES["ssr_on_logits"][0] * slowest))
 
 
-def mean(values: Array, unit: str) -> Measurement:
-    """Mean over seeds with its interval."""
-    low, high = bootstrap_ci(np.mean, values, rng=0)
-    return Measurement(float(values.mean()), (float(low), float(high)), unit)
-
-
 def measure(request: Request) -> Findings:
     """Train, and fit the ends of the curves."""
     seeds = range(request.first_seed, request.first_seed + request.pick(6, 2))
     part = flowers()
     curves, steps = train(seeds, part), np.array(evaluation_steps(STEPS, points=POINTS), float)
     floor, predicted = least_squares(part)
-    found = {}
+    measurements = {}
     for loss in EXPECTED:
         by_rate = curves[loss]["cross_entropy"]
         for place, rate in enumerate(RATES[loss]):
-            found[f"rate={rate:g}/{loss}/slope"] = mean(slopes(steps, by_rate[place]), UNIT)
+            measurements[f"rate={rate:g}/{loss}/slope"] = mean(slopes(steps, by_rate[place]), UNIT)
         best = furthest(by_rate)
-        found[f"{loss}/slope"] = found[f"rate={RATES[loss][best]:g}/{loss}/slope"]
-        found[f"{loss}/learning_rate"] = Measurement(RATES[loss][best])
+        measurements[f"{loss}/slope"] = measurements[f"rate={RATES[loss][best]:g}/{loss}/slope"]
+        measurements[f"{loss}/learning_rate"] = Measurement(RATES[loss][best])
     on_ssr = curves["ssr"]["ssr"][furthest(curves["ssr"]["cross_entropy"])]
-    found["ssr/slope_of_ssr"] = mean(slopes(steps, on_ssr), UNIT)
+    measurements["ssr/slope_of_ssr"] = mean(slopes(steps, on_ssr), UNIT)
     on_logits = curves["ssr_on_logits"]["train_loss"][0]
-    found["ssr_on_logits/decay"] = mean(decay(steps, on_logits, floor), "d log excess / d step")
-    found["ssr_on_logits/predicted_decay"] = Measurement(predicted, unit="d log excess / d step")
+    measurements["ssr_on_logits/decay"] = mean(decay(steps, on_logits, floor), "d log excess / d step")
+    measurements["ssr_on_logits/predicted_decay"] = Measurement(predicted, unit="d log excess / d step")
     return Findings(
-        found,
+        measurements,
         figure(steps, curves, floor),
         "Left: mean cross-entropy on the training flowers, trained on cross-entropy and on SSR on probabilities, with "
         "the laws 1/t and 1/√t (dotted); thin: the other rates. Right: SSR on logits above its least value; straight "
@@ -120,18 +114,18 @@ def measure(request: Request) -> Findings:
     )
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """Both exponents, and the geometric rate of the slowest mode."""
-    agree = [abs(found[f"{loss}/slope"].value - slope) <= TOLERANCE for loss, slope in EXPECTED.items()]
-    predicted = found["ssr_on_logits/predicted_decay"].value
-    agree.append(abs(found["ssr_on_logits/decay"].value / predicted - 1) <= TOLERANCE)
+    agree = [abs(measurements[f"{loss}/slope"].value - slope) <= TOLERANCE for loss, slope in EXPECTED.items()]
+    predicted = measurements["ssr_on_logits/predicted_decay"].value
+    agree.append(abs(measurements["ssr_on_logits/decay"].value / predicted - 1) <= TOLERANCE)
     return verdict_of(all(agree), not all(agree))
 
 
 def figure(steps: Array, curves: dict[str, dict[str, Array]], floor: float) -> Figure:
     """Two power laws, and the geometric one."""
     drawing, (left, right) = panels(2)
-    looks = plots.styles(RATES)
+    looks = canvas.styles(RATES)
     for loss, slope in EXPECTED.items():
         by_rate = curves[loss]["cross_entropy"]
         for place in range(len(RATES[loss])):
@@ -139,7 +133,7 @@ def figure(steps: Array, curves: dict[str, dict[str, Array]], floor: float) -> F
                 faint = np.median(by_rate[place], axis=0)[1:]
                 left.plot(steps[1:], faint, color=looks[loss].color, lw=0.8, alpha=0.6)
         middle = np.median(by_rate[furthest(by_rate)], axis=0)
-        label = f"trained on {plots.display_name(loss)}, rate {RATES[loss][furthest(by_rate)]:g}"
+        label = f"trained on {display_name(loss)}, rate {RATES[loss][furthest(by_rate)]:g}"
         left.plot(steps[1:], middle[1:], **looks[loss]._asdict(), markevery=12, label=label)
         late = steps >= steps[-1] / 10**DECADES
         left.plot(steps[late], middle[-1] * 1.6 * (steps[late] / steps[-1]) ** slope, color="0.4", ls=":")

@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from ce_jax import LOSSES, Layer, mlp
+from ce_jax.comparing import display_name
 from ce_jax.models import Params
 from ce_jax.training import make_optimizer
-from experiments import plots
-from experiments.builtin import bundled
-from experiments.claims.drawing import legend, panels
+from experiments.claims.drawing import legend
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from experiments.data.builtin import bundled
 from experiments.lesson.derivatives import bias_step
 from experiments.lesson.example import worked_example
 from experiments.lesson.network import load_network
+from experiments.pages import canvas
+from experiments.pages.canvas import panels
 
 TRAINED = ("cross_entropy", "ssr", "ssr_on_logits")
 EPOCHS = (10, 100)
@@ -128,15 +130,15 @@ def measure(request: Request) -> Findings:
     train, test = flowers()
     begin = starts(request.first_seed + np.arange(OTHER_SEEDS))
     reached = {loss: accuracies(loss, begin, train, test) for loss in TRAINED}
-    found = worked()
+    measurements = worked()
     for loss, table in reached.items():
         for place, epochs in enumerate(EPOCHS):
-            found |= quartiles(f"{loss}/epochs={epochs}/test_accuracy", table[:, place])
+            measurements |= quartiles(f"{loss}/epochs={epochs}/test_accuracy", table[:, place])
     for place, epochs in enumerate(EPOCHS):
         gap = (reached["cross_entropy"] - reached["ssr_on_logits"])[:, place]
-        found |= quartiles(f"cross_entropy-ssr_on_logits/epochs={epochs}/test_accuracy", gap)
+        measurements |= quartiles(f"cross_entropy-ssr_on_logits/epochs={epochs}/test_accuracy", gap)
     return Findings(
-        found,
+        measurements,
         figure(reached),
         "Test accuracy of the same network from the published start (star) and from 50 other starts drawn in the same "
         "way (dots; the bar is their median).",
@@ -157,21 +159,24 @@ def quartiles(key: str, values: NDArray[np.float64]) -> dict[str, Measurement]:
     }
 
 
-def decide(found: Measurements) -> Verdict:
+def decide(measurements: Measurements) -> Verdict:
     """Published numbers reproduced, and one start unable to show the difference between the losses."""
-    reproduced = all(abs(found[key].value - value) <= half for key, (value, half) in PUBLISHED.items())
+    reproduced = all(abs(measurements[key].value - value) <= half for key, (value, half) in PUBLISHED.items())
     misleads = []
     for epochs in EPOCHS:
         key = f"cross_entropy-ssr_on_logits/epochs={epochs}/test_accuracy"
-        spread = found[f"other_starts/{key}/upper_quartile"].value - found[f"other_starts/{key}/lower_quartile"].value
-        misleads.append(spread > abs(found[f"published_start/{key}"].value))
+        spread = (
+            measurements[f"other_starts/{key}/upper_quartile"].value
+            - measurements[f"other_starts/{key}/lower_quartile"].value
+        )
+        misleads.append(spread > abs(measurements[f"published_start/{key}"].value))
     return verdict_of(reproduced and any(misleads), not reproduced or not any(misleads))
 
 
 def figure(reached: dict[str, NDArray[np.float64]]) -> Figure:
     """One panel per number of epochs, one column of dots per loss."""
     drawing, axes_of_epochs = panels(len(EPOCHS), sharey=True)
-    looks = plots.styles(TRAINED)
+    looks = canvas.styles(TRAINED)
     for place, (axes, epochs) in enumerate(zip(axes_of_epochs, EPOCHS, strict=True)):
         for column, loss in enumerate(TRAINED):
             values = reached[loss][:, place]
@@ -181,7 +186,7 @@ def figure(reached: dict[str, NDArray[np.float64]]) -> Figure:
             axes.plot([column - 0.32, column + 0.32], [middle, middle], color="black", lw=2)
             label = "published start" if column == 0 else None
             axes.plot(column, values[0], "*", ms=15, color="black", mfc="gold", label=label, ls="")
-        axes.set_xticks(range(len(TRAINED)), [plots.display_name(loss).replace(" on ", "\non ") for loss in TRAINED])
+        axes.set_xticks(range(len(TRAINED)), [display_name(loss).replace(" on ", "\non ") for loss in TRAINED])
         axes.set(title=f"after {epochs} epochs", ylim=(0, 1.03))
     axes_of_epochs[0].set_ylabel("test accuracy")
     legend(axes_of_epochs[1], loc="lower right")

@@ -7,12 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from ce_jax.models import STARTS
-from experiments.commands import prepare_jax
 from experiments.errors import UserError, nearest
 from experiments.lesson.network import load_network
 from experiments.lesson.page import write_page
 from experiments.lesson.record import compute
 from experiments.lesson.terminal import show
+from experiments.runtime import prepare_jax
 
 OPTIONS = ("start", "network")
 
@@ -54,12 +54,12 @@ def _options(overrides: Sequence[str]) -> dict[str, str]:
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not value:
-            raise UserError(f"command line: expected key=value, came {override!r}")
+            raise UserError(f"command line: expected key=value, got {override!r}")
         if key not in OPTIONS:
             raise UserError(f"command line: {key}: expected one of {', '.join(OPTIONS)}{nearest(key, OPTIONS)}")
         options[key] = value
     start = options.get("start", "he")
     if start not in STARTS:
-        expected = f"expected one of {', '.join(STARTS)}, came {start!r}"
+        expected = f"expected one of {', '.join(STARTS)}, got {start!r}"
         raise UserError(f"command line: start: {expected}{nearest(start, STARTS)}")
     return options

@@ -54,10 +54,11 @@ class Contrast(NamedTuple):
 def contrast(num_classes: int) -> Contrast:
     """Measure both losses for `num_classes` classes, in double precision."""
     probability = np.concatenate([np.geomspace(1e-3, 0.02, 40), np.linspace(0.025, 0.999, 160)])
-    lead, some = np.linspace(-10.0, 12.0, 177), (*LEADS, -CONFIDENT)
+    lead, quoted = np.linspace(-10.0, 12.0, 177), (*LEADS, -CONFIDENT)
     ends = np.array([0.0, 1.0])
     with jax.enable_x64(True):
-        measured = _measure(num_classes)(np.concatenate([probability, EXAMPLES, ends]), np.concatenate([lead, some]))
+        # The curves and the points quoted from them in one call, as most of the time goes into compiling.
+        measured = _measure(num_classes)(np.concatenate([probability, EXAMPLES, ends]), np.concatenate([lead, quoted]))
     values, slopes, norms = jax.device_get(measured)
     curve, examples = slice(len(probability)), slice(len(probability), -len(ends))
 
@@ -65,20 +66,20 @@ def contrast(num_classes: int) -> Contrast:
         return dict(zip(points, measured.tolist(), strict=True))
 
     return Contrast(
-        probability,
-        {name: values[name][curve] for name in ON_PROBABILITIES},
-        {name: slopes[name][curve] for name in ON_PROBABILITIES},
-        values["one wrong"][curve],
-        {
+        probability=probability,
+        values={name: values[name][curve] for name in ON_PROBABILITIES},
+        slopes={name: slopes[name][curve] for name in ON_PROBABILITIES},
+        ssr_one_wrong=values["one wrong"][curve],
+        at_zero={
             name: (float(values[name][-2]), float(values["one wrong" if name == "ssr" else name][-2]))
             for name in ON_PROBABILITIES
         },
-        {name: abs(float(values[name][-1])) for name in ON_PROBABILITIES},
-        {name: named(EXAMPLES, slopes[name][examples]) for name in ON_PROBABILITIES},
-        lead,
-        norms["probability"][: len(lead)],
-        {name: norms[name][: len(lead)] for name in ON_PROBABILITIES},
-        {name: named(some, norms[name][len(lead) :]) for name in ON_PROBABILITIES},
+        at_one={name: abs(float(values[name][-1])) for name in ON_PROBABILITIES},  # abs, for -log 1 is -0
+        slope_at={name: named(EXAMPLES, slopes[name][examples]) for name in ON_PROBABILITIES},
+        lead=lead,
+        true_probability=norms["probability"][: len(lead)],
+        norms={name: norms[name][: len(lead)] for name in ON_PROBABILITIES},
+        norm_at={name: named(quoted, norms[name][len(lead) :]) for name in ON_PROBABILITIES},
     )
 
 
@@ -92,13 +93,13 @@ def _measure(num_classes: int) -> Callable[[Array, Array], tuple]:
         return jnp.append(jnp.stack([p, 1 - p]), jnp.zeros(num_classes - 2))
 
     def values(p):
-        found = {name: loss(evenly(p), 0) for name, loss in ON_PROBABILITIES.items()}
-        return found | {"one wrong": ssr_from_probs(one_wrong(p), 0)}
+        by_loss = {name: loss(evenly(p), 0) for name, loss in ON_PROBABILITIES.items()}
+        return by_loss | {"one wrong": ssr_from_probs(one_wrong(p), 0)}
 
     def norms(lead):
         logits = jnp.zeros(num_classes).at[:2].set(jnp.maximum(jnp.stack([-lead, lead]), 0))
-        found = {name: jnp.linalg.norm(LOSSES[name].grad(logits, 0)) for name in ON_PROBABILITIES}
-        return found | {"probability": jnp.exp(-LOSSES["cross_entropy"].value(logits, 0))}
+        by_loss = {name: jnp.linalg.norm(LOSSES[name].grad(logits, 0)) for name in ON_PROBABILITIES}
+        return by_loss | {"probability": jnp.exp(-LOSSES["cross_entropy"].value(logits, 0))}
 
     slopes = jax.jacfwd(values)
     return jax.jit(lambda p, s: (jax.vmap(values)(p), jax.vmap(slopes)(p), jax.vmap(norms)(s)))

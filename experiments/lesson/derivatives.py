@@ -8,8 +8,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
-from ce_jax import cross_entropy, softmax
-from ce_jax.backprop import backprop
+from ce_jax import backprop, cross_entropy, softmax
 from ce_jax.models import ACTIVATIONS, Params
 from experiments.lesson.example import WorkedExample
 from experiments.lesson.network import Network
@@ -80,7 +79,7 @@ def backpropagation(network: Network, example: WorkedExample) -> Backpropagation
     """Every derivative of the total by hand, by `ce_jax.backprop`, by `jax.grad` and by finite differences."""
     with jax.enable_x64(True):
         blames, slopes = _blames(network, example)
-        by_program, autodiff, differences = (np.asarray(one) for one in _routes(network))
+        by_program, autodiff, differences = (np.asarray(route) for route in _routes(network))
     inputs = (network.inputs, *example.hidden)
     table: list[Derivative] = []
     for layer, (parameters, below, blame) in enumerate(zip(network.layers, inputs, blames, strict=True), 1):
@@ -90,10 +89,22 @@ def backpropagation(network: Network, example: WorkedExample) -> Backpropagation
         for source, u, i in [*weights, *((None, u, 0) for u in range(len(units)))]:
             came = np.ones(len(below)) if source is None else below[:, i]
             value = parameters.biases[u] if source is None else parameters.weights[u][i]
-            routes = (float(route[len(table)]) for route in (by_program, autodiff, differences))
-            terms = tuple(blame[:, u].tolist()), tuple(came.tolist())
-            table.append(Derivative(layer, source, units[u], value, *terms, float(blame[:, u] @ came), *routes))
-    hand = np.array([one.by_hand for one in table])
+            index = len(table)
+            table.append(
+                Derivative(
+                    layer=layer,
+                    source=source,
+                    unit=units[u],
+                    value=value,
+                    blame=tuple(blame[:, u].tolist()),
+                    inputs=tuple(came.tolist()),
+                    by_hand=float(blame[:, u] @ came),
+                    backprop=float(by_program[index]),
+                    autodiff=float(autodiff[index]),
+                    finite_difference=float(differences[index]),
+                )
+            )
+    hand = np.array([derivative.by_hand for derivative in table])
     disagreement = max(np.abs(hand - autodiff).max(), np.abs(by_program - autodiff).max())
     return Backpropagation(
         blames, slopes, tuple(table), float(disagreement), float(np.abs(differences - autodiff).max())
@@ -140,6 +151,7 @@ def bias_step(network: Network) -> BiasStep:
         p, slope = jax.device_get(at_bias(example.value))
         derivative = float(np.sum(p - is_class))
         new = example.value - rate * derivative
+        # As on paper: each probability to two digits, then their sum, then the new bias.
         rounded_derivative = round(float(np.sum(np.round(p, 2) - is_class)), 2)
         rounded_new = round(example.value - rate * rounded_derivative, 2)
         path = np.asarray(walk(example.value, rate))
@@ -148,23 +160,23 @@ def bias_step(network: Network) -> BiasStep:
         points = np.concatenate([[example.value, new, rounded_new], path, grid])
         before, after, after_rounded, *curve = np.asarray(totals(points)).tolist()
         return BiasStep(
-            example.class_name,
-            example.value,
-            rate,
-            p,
-            is_class,
-            derivative,
-            float(slope),
-            new,
-            before,
-            after,
-            rounded_derivative,
-            rounded_new,
-            after_rounded,
-            path,
-            np.array(curve[: len(path)]),
-            grid,
-            np.array(curve[len(path) :]),
+            class_name=example.class_name,
+            old=example.value,
+            learning_rate=rate,
+            probabilities=p,
+            is_class=is_class,
+            derivative=derivative,
+            autodiff=float(slope),
+            new=new,
+            total_before=before,
+            total_after=after,
+            rounded_derivative=rounded_derivative,
+            rounded_new=rounded_new,
+            total_after_rounded=after_rounded,
+            path=path,
+            path_totals=np.array(curve[: len(path)]),
+            grid=grid,
+            totals=np.array(curve[len(path) :]),
         )
 
 

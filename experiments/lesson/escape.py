@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ce_jax import LOSSES
+from ce_jax import hand_written
 
 Array = NDArray[Any]
 RATE = 0.15  # of the textbook's sigmoid unit
@@ -84,16 +84,16 @@ def escape() -> Escape:
     logits = {
         "unit": np.stack([zeros, starts, *[absent] * missing], axis=1),
         "tied": np.stack([zeros, *[starts] * (CLASSES - 1)], axis=1),
-        "one": np.stack([zeros, starts, *[zeros] * missing], axis=1),
+        "one wrong": np.stack([zeros, starts, *[zeros] * missing], axis=1),
     }
-    trained = {"unit": np.arange(CLASSES) == 1, "tied": np.full(CLASSES, True), "one": np.full(CLASSES, True)}
+    trained = {"unit": np.arange(CLASSES) == 1, "tied": np.full(CLASSES, True), "one wrong": np.full(CLASSES, True)}
     unit = np.stack([0 * fine, fine], axis=1)
     counted: dict[str, dict[str, NDArray[np.int64]]] = {case: {} for case in logits}
     slopes = {}
     with jax.enable_x64(True):
         for loss in ("cross_entropy", "ssr"):
             # Half the squared error of the unit's one output: SSR counts both classes, and has no factor 1/2.
-            scale = {"unit": 0.25 if loss == "ssr" else 1.0, "tied": 1.0, "one": 1.0}
+            scale = {"unit": 0.25 if loss == "ssr" else 1.0, "tied": 1.0, "one wrong": 1.0}
             lanes = np.concatenate([*logits.values()])
             weights = np.concatenate([np.outer(np.ones_like(starts), scale[case] * trained[case]) for case in logits])
             parts = np.split(np.asarray(count_steps(loss, lanes, weights)), len(logits))
@@ -103,14 +103,15 @@ def escape() -> Escape:
     unit_speed = {"cross_entropy": 2 * RATE, "ssr": 2 * RATE}
     tied_speed = {"cross_entropy": 2 * RATE * ratio, "ssr": 4 * RATE * ratio**2}
     shift = np.log(CLASSES - 1)  # two wrong classes that lead by s have together the odds 2 exp(s)
+    all_lead, one_leads = (f"{CLASSES} classes, {which}" for which in ("all wrong ones lead", "one wrong one leads"))
     return Escape(
-        RATE,
-        starts,
-        fine,
-        _case("one sigmoid unit", counted["unit"], starts, fine, unit_speed),
-        _case(f"{CLASSES} classes, all wrong ones lead", counted["tied"], starts + shift, fine + shift, tied_speed),
-        _case(f"{CLASSES} classes, one wrong one leads", counted["one"], starts, fine, None),
-        slopes,
+        rate=RATE,
+        starts=starts,
+        fine=fine,
+        unit=_case("one sigmoid unit", counted["unit"], starts, fine, unit_speed),
+        tied=_case(all_lead, counted["tied"], starts + shift, fine + shift, tied_speed),
+        one_wrong=_case(one_leads, counted["one wrong"], starts, fine, None),
+        slope_of_unit=slopes,
     )
 
 
@@ -125,7 +126,7 @@ def _case(title: str, counted: dict, starts: Array, fine: Array, speeds: dict[st
 
 @partial(jax.jit, static_argnums=0)
 def _gradients(loss: str, logits: Array) -> jax.Array:
-    return LOSSES[loss].grad(logits, jnp.zeros(len(logits), jnp.int32))
+    return hand_written(loss)(logits, jnp.zeros(len(logits), jnp.int32))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -141,8 +142,8 @@ def count_steps(loss: str, logits: Array, weights: Array, rate: float = RATE) ->
 
     def descend(state):
         logits, steps = state
-        moving = stuck(logits)
-        moved = logits - 2 * rate * weights * LOSSES[loss].grad(logits, jnp.zeros(len(logits), jnp.int32))
+        moving = stuck(logits)  # the loop runs until the last start is out; those before it stand still
+        moved = logits - 2 * rate * weights * hand_written(loss)(logits, jnp.zeros(len(logits), jnp.int32))
         return jnp.where(moving[:, None], moved, logits), steps + moving
 
     state = (logits, jnp.zeros(len(logits), int))

@@ -67,19 +67,19 @@ def worked_example(network: Network) -> WorkedExample:
     own = probabilities[np.arange(len(losses)), network.labels]
     rounded = np.round(own, 2)
     with np.errstate(divide="ignore"):  # a probability below 0.005 rounds to 0, and its loss to infinity
-        of_rounded = -np.log(rounded) + 0.0
+        of_rounded = -np.log(rounded) + 0.0  # + 0 makes 0 of the -0 that a probability of 1 gives
     return WorkedExample(
-        hidden,
-        logits,
-        probabilities,
-        np.argmax(logits, axis=1),
-        losses,
-        float(losses.sum()),
-        rounded,
-        of_rounded,
-        np.round(of_rounded, 2),
-        float(of_rounded.sum()),
-        float(np.round(of_rounded, 2).sum()),
+        hidden=hidden,
+        logits=logits,
+        probabilities=probabilities,
+        predicted=np.argmax(logits, axis=1),
+        losses=losses,
+        total=float(losses.sum()),
+        rounded_probabilities=rounded,
+        losses_of_rounded=of_rounded,
+        rounded_losses=np.round(of_rounded, 2),
+        total_of_rounded_probabilities=float(of_rounded.sum()),
+        total_of_rounded_losses=float(np.round(of_rounded, 2).sum()),
     )
 
 
@@ -104,28 +104,29 @@ def formula(network: Network, example: WorkedExample) -> Formula:
     own, other = np.eye(num_classes)[network.labels], np.eye(num_classes)[(network.labels + 1) % num_classes]
     targets = ((VOTES - 1) * own + other) / VOTES
     probability = np.arange(1, 300) / 300  # contains the SHOWN_TARGETS below 1
+    # The losses take logits: those of two classes may be the logarithms of their probabilities.
     pairs = np.log(np.stack([probability, 1 - probability], axis=1))
-    two = {target: np.broadcast_to([target, 1 - target], pairs.shape) for target in SHOWN_TARGETS}
+    labels = {target: np.broadcast_to([target, 1 - target], pairs.shape) for target in SHOWN_TARGETS}
     with jax.enable_x64(True):
         soft = np.asarray(jax.jit(cross_entropy_with_targets)(example.logits, targets))
         measure = jax.jit(lambda z, t: (cross_entropy_with_targets(z, t), ssr_with_targets(z, t)))
-        pairs_of_curves = {target: jax.device_get(measure(pairs, one)) for target, one in two.items()}
+        pairs_of_curves = {target: jax.device_get(measure(pairs, label)) for target, label in labels.items()}
     by_loss = {
         name: {target: curves[i] for target, curves in pairs_of_curves.items()}
         for i, name in enumerate(("cross_entropy", "ssr"))
     }
     own_probability = example.probabilities[np.arange(len(own)), network.labels]
     return Formula(
-        float(np.prod(own_probability)),
-        float(np.exp(-example.total)),
-        targets,
-        soft,
-        entr(targets).sum(axis=1),
-        rel_entr(targets, example.probabilities).sum(axis=1),
-        probability,
-        by_loss["cross_entropy"],
-        {target: float(entr([target, 1 - target]).sum()) for target in two},
-        {
+        likelihood=float(np.prod(own_probability)),
+        likelihood_from_loss=float(np.exp(-example.total)),
+        targets=targets,
+        cross_entropy=soft,
+        entropy=entr(targets).sum(axis=1),
+        divergence=rel_entr(targets, example.probabilities).sum(axis=1),
+        probability=probability,
+        curves=by_loss["cross_entropy"],
+        floors={target: float(entr([target, 1 - target]).sum()) for target in SHOWN_TARGETS},
+        best={
             name: {target: float(probability[np.argmin(curve)]) for target, curve in curves.items()}
             for name, curves in by_loss.items()
         },

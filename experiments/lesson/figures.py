@@ -10,12 +10,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from experiments import plots
 from experiments.lesson.contrast import Contrast
 from experiments.lesson.derivatives import BiasStep
 from experiments.lesson.example import Formula, WorkedExample
 from experiments.lesson.network import Network
 from experiments.lesson.sentences import number
+from experiments.pages import canvas
 
 INK, SOFT = "0.15", "0.45"
 HALO = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
@@ -35,15 +35,15 @@ def plain(value: float, _: int | None = None) -> str:
 
 
 def class_colour(index: int) -> str:
-    """Classes keep away from the two colours that mean cross-entropy and SSR."""
-    free = plots.COLOURS[2:]
+    """The colour of a class: any but the first two, which mean cross-entropy and SSR."""
+    free = canvas.COLOURS[2:]
     return free[index % len(free)]
 
 
 def diagram(network: Network) -> Figure:
     """The network: a circle per unit with its bias, a line per weight."""
     widths = [len(network.unit_names(layer)) for layer in range(len(network.layers) + 1)]
-    figure, (axes,) = plots._figure(1, width=9.0, height=0.62 * max(widths) + 1.2, columns=1)
+    figure, (axes,) = canvas.panels(1, width=9.0, height=0.62 * max(widths) + 1.2, columns=1)
     axes.set_axis_off()
     axes.grid(False)
     places = [np.linspace(0.5, -0.5, width) * (width - 1) for width in widths]
@@ -51,7 +51,7 @@ def diagram(network: Network) -> Figure:
         weights = np.array(table.weights)
         for (unit, source), weight in np.ndenumerate(weights):
             start, end = places[layer][source], places[layer + 1][unit]
-            colour = plots.COLOURS[0] if weight >= 0 else plots.COLOURS[1]
+            colour = canvas.COLOURS[0] if weight >= 0 else canvas.COLOURS[1]
             width = 0.6 + 2.4 * abs(weight) / np.abs(weights).max(initial=1e-9)
             axes.plot([layer, layer + 1], [start, end], color=colour, lw=width, alpha=0.55, zorder=1)
             if weights.size <= MOST_LABELS:
@@ -80,7 +80,7 @@ def diagram(network: Network) -> Figure:
 
 def probabilities(network: Network, example: WorkedExample) -> Figure:
     """The softmax of every row, the true class outlined."""
-    figure, (axes,) = plots._figure(1, width=9.0, height=3.2, columns=1)
+    figure, (axes,) = canvas.panels(1, width=9.0, height=3.2, columns=1)
     count = len(network.class_names)
     width = 0.8 / count
     for row, (probability, label) in enumerate(zip(example.probabilities, network.labels, strict=True)):
@@ -122,9 +122,9 @@ def probabilities(network: Network, example: WorkedExample) -> Figure:
 
 def soft_labels(formula: Formula) -> Figure:
     """Cross-entropy against the predicted probability of the first of two classes, for several labels."""
-    figure, (axes,) = plots._figure(1, width=9.0, height=3.6, columns=1)
+    figure, (axes,) = canvas.panels(1, width=9.0, height=3.6, columns=1)
     for index, (target, curve) in enumerate(formula.curves.items()):
-        colour, style = class_colour(index), plots.LINE_STYLES[index]
+        colour, style = class_colour(index), canvas.LINE_STYLES[index]
         best = formula.best["cross_entropy"][target]
         axes.plot(formula.probability, curve, color=colour, ls=style, label=f"label says {target:.2g}")
         axes.axhline(formula.floors[target], color=colour, lw=0.9, ls=":")
@@ -138,8 +138,8 @@ def soft_labels(formula: Formula) -> Figure:
 
 def on_probabilities(contrast: Contrast, num_classes: int) -> Figure:
     """Loss and slope against the probability of the true class."""
-    looks = plots.styles(contrast.values)
-    figure, (left, right) = plots._figure(2, width=9.0, height=3.6, columns=2)
+    looks = canvas.styles(contrast.values)
+    figure, (left, right) = canvas.panels(2, width=9.0, height=3.6, columns=2)
     p = contrast.probability
     for name, look in looks.items():
         every = (0.1, 0.3)
@@ -159,16 +159,16 @@ def on_probabilities(contrast: Contrast, num_classes: int) -> Figure:
     left.set(xlim=(0, 1), ylim=(0, 5), xlabel="probability p of the true class")
     plain_log(right)
     right.set(xlim=(0, 1), ylim=(0.02, 1200), xlabel="probability p of the true class")
-    plots._title(left, "loss")
-    plots._title(right, "steepness: minus the slope in p")
-    plots._legend(figure, looks)
+    canvas.title(left, "loss")
+    canvas.title(right, "steepness: minus the slope in p")
+    canvas.legend(figure, looks)
     return figure
 
 
 def behind_softmax(contrast: Contrast) -> Figure:
     """Gradient norm with respect to the logits against the lead of the right or of a wrong class."""
-    looks = plots.styles(contrast.norms)
-    figure, (axes,) = plots._figure(1, width=9.0, height=4.0, columns=1)
+    looks = canvas.styles(contrast.norms)
+    figure, (axes,) = canvas.panels(1, width=9.0, height=4.0, columns=1)
     for place, (name, look) in enumerate(looks.items()):
         axes.plot(contrast.lead, contrast.norms[name], markevery=(10 + 5 * place, 22), **look._asdict())
     axes.axhline(np.sqrt(2), color=SOFT, lw=0.8, ls=":")
@@ -179,18 +179,18 @@ def behind_softmax(contrast: Contrast) -> Figure:
     axes.set(xlim=edges, ylim=(1e-5, 6), ylabel="size of the gradient")
     axes.set_xlabel("← the right class leads          lead in score          a wrong class leads →")
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-    plots._legend(figure, looks)
+    canvas.legend(figure, looks)
     return figure
 
 
 def bias_curve(bias: BiasStep) -> Figure:
     """Total cross-entropy against one output bias, its tangent at the start, and the steps of gradient descent."""
-    figure, (axes,) = plots._figure(1, width=9.0, height=3.8, columns=1)
-    axes.plot(bias.grid, bias.totals, color=plots.COLOURS[0], label="total cross-entropy")
+    figure, (axes,) = canvas.panels(1, width=9.0, height=3.8, columns=1)
+    axes.plot(bias.grid, bias.totals, color=canvas.COLOURS[0], label="total cross-entropy")
     reach = 0.6 * abs(bias.new - bias.old) + 0.25 * np.ptp(bias.path)
     ends = np.array([bias.old - reach, bias.old + reach])
     tangent = bias.total_before + bias.derivative * (ends - bias.old)
-    axes.plot(ends, tangent, color=plots.COLOURS[1], ls="--", label=f"slope at the start: {number(bias.derivative)}")
+    axes.plot(ends, tangent, color=canvas.COLOURS[1], ls="--", label=f"slope at the start: {number(bias.derivative)}")
     axes.plot(bias.path, bias.path_totals, ls="", marker="o", ms=6, color=INK, label="steps of gradient descent")
     apart = abs(bias.new - bias.old) > 0.1 * np.ptp(bias.grid)  # or the second label would cover the first
     for index in (0, 1) if apart else (0,):
@@ -212,11 +212,11 @@ def bias_curve(bias: BiasStep) -> Figure:
 
 def legend(figure: Figure, handles: Sequence) -> None:
     """A legend above the panels, in as many columns as fit."""
-    columns = plots._columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
-    with matplotlib.rc_context(plots._SETTINGS):
+    columns = canvas.legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
+    with matplotlib.rc_context(canvas.SETTINGS):
         figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=2.6)
 
 
 def literal(name: str) -> str:
-    """A user's name, in which a dollar sign would start mathematics."""
+    """A user's name with its dollar signs escaped: matplotlib would read mathematics between them."""
     return name.replace("$", r"\$")

@@ -15,8 +15,7 @@ import numpy as np
 from ce_jax import Layer, Model, mlp
 from ce_jax.models import ACTIVATIONS, Params
 from experiments.config import build
-from experiments.errors import UserError, nearest
-from experiments.splits import check
+from experiments.errors import UserError, check, nearest
 
 TEXTBOOK = Path(__file__).with_name("textbook.toml")
 MOST = 12  # units of a layer, inputs and rows: the lesson prints every weight and every term
@@ -117,7 +116,7 @@ class Network:
     @property
     def params(self) -> Params:
         """Its numbers, weights as [inputs, units] like everywhere in `ce_jax`."""
-        return tuple(Layer(jnp.asarray(one.weights).T, jnp.asarray(one.biases)) for one in self.layers)
+        return tuple(Layer(jnp.asarray(layer.weights).T, jnp.asarray(layer.biases)) for layer in self.layers)
 
     @property
     def inputs(self) -> np.ndarray:
@@ -173,7 +172,7 @@ def load_network(path: str | Path = TEXTBOOK) -> Network:
 
 def _known(key: str, name: str, choices: Sequence[str]) -> None:
     if name not in choices:
-        raise ValueError(f"{key}: expected one of {', '.join(choices)}, came {name!r}{nearest(name, choices)}")
+        raise ValueError(f"{key}: expected one of {', '.join(choices)}, got {name!r}{nearest(name, choices)}")
 
 
 def _numbers(key: str, values: Sequence[float], count: int) -> None:

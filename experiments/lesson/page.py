@@ -1,18 +1,12 @@
 """lesson.html: the record's numbers, tables and figures in one file that needs nothing else."""
 
 import inspect
-import io
-import re
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import matplotlib
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from ce_jax.models import STARTS
-from experiments import plots, report
 from experiments.lesson import (
     contrast,
     derivatives,
@@ -25,9 +19,7 @@ from experiments.lesson import (
     training_figures,
 )
 from experiments.lesson.record import Lesson
-from experiments.store import write_bytes
-
-TEMPLATES = Path(report.__file__).parent / "templates"
+from experiments.pages import html
 
 ACTIVATION_WORDS = {
     "relu": "ReLU, which replaces a negative number by 0 and keeps the others",
@@ -47,7 +39,7 @@ SHADED = (
 )
 
 
-def drawings(lesson: Lesson) -> list[report.Drawing]:
+def drawings(lesson: Lesson) -> list[html.Drawing]:
     """All figures with their captions."""
     num_classes = len(lesson.network.class_names)
     made: dict[str, tuple[Figure, str]] = {
@@ -106,18 +98,12 @@ def drawings(lesson: Lesson) -> list[report.Drawing]:
             "Steps needed to get out (logarithmic): lines are the closed forms, markers were counted.",
         ),
     }
-    return [report.Drawing(name, figure, caption) for name, (figure, caption) in made.items()]
+    return [html.Drawing(name, figure, caption) for name, (figure, caption) in made.items()]
 
 
 def write_page(lesson: Lesson, out: Path) -> Path:
     """Write `out/lesson.html`, one file with everything in it; return its path."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    shown = {d.name: {"svg": html.drawn_inline(d), "caption": d.caption} for d in drawings(lesson)}
     context: dict[str, Any] = {
         "title": "Cross-entropy, step by step",
         "lesson": lesson,
@@ -128,29 +114,11 @@ def write_page(lesson: Lesson, out: Path) -> Path:
         "settings": {
             module.__name__.rpartition(".")[2]: module for module in (contrast, derivatives, escape, surfaces, training)
         },
-        "drawings": {
-            drawing.name: {"svg": _inline(drawing), "caption": drawing.caption} for drawing in drawings(lesson)
-        },
+        "drawings": shown,
         "activation_words": ACTIVATION_WORDS[lesson.network.activation],
         "starts": STARTS,
         "start_words": START_WORDS[lesson.workflow.start],
         "loop_source": inspect.getsource(training.training_loop),
         "sweep_source": inspect.getsource(training.many_runs),
     }
-    page = out / "lesson.html"
-    write_bytes(page, environment.get_template("lesson.html.j2").render(**context).encode())
-    return page
-
-
-def _inline(drawing: report.Drawing) -> Markup:
-    """A figure as SVG, its ids made unique because several figures share the page.
-
-    `plots.save` would write a file and a bitmap of each, which takes as long again as drawing them.
-    """
-    buffer = io.StringIO()
-    with matplotlib.rc_context(plots._SETTINGS | {"svg.hashsalt": drawing.name}):
-        drawing.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{drawing.name}-", svg)
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="caption-{drawing.name}"', 1))
+    return html.write_page(out / "lesson.html", "lesson.html.j2", **context)

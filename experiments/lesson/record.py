@@ -43,13 +43,14 @@ def compute(network: Network | None = None, start: str = "he") -> Lesson:
         sweeps = begin_sweeps(pool, start)
         landscape = pool.submit(surfaces, sweeps.params, LOSS_PAIR)
         example = worked_example(network)
+        # Arguments are computed in the order in which they stand: the two that wait for the pool come last.
         return Lesson(
-            network,
-            example,
-            formula(network, example),
-            contrast(len(network.class_names)),
-            backpropagation(network, example),
-            bias_step(network),
+            network=network,
+            example=example,
+            formula=formula(network, example),
+            contrast=contrast(len(network.class_names)),
+            backpropagation=backpropagation(network, example),
+            bias=bias_step(network),
             escape=escape(),
             workflow=workflow(sweeps),
             surfaces=landscape.result(),

@@ -22,6 +22,7 @@ def number(value: float, digits: int = 4) -> str:
         return "–"
     if np.isinf(value):
         return "∞" if value > 0 else "−∞"
+    # A value that rounds to 0 has no sign to show.
     return f"{value:.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
 
@@ -99,11 +100,11 @@ def likelihood(lesson: Lesson) -> str:
 
 def faster(lesson: Lesson) -> str:
     """How much faster, in sentences that claim no more than the intervals do."""
-    found = lesson.workflow
+    workflow = lesson.workflow
     at = int(np.argmin(np.abs(lesson.escape.starts - UNIT_START)))
     counted = lesson.escape.unit.counted
     return (
-        f"{verdict(found.equal.ratio, 'at equal rate')} {verdict(found.tuned.ratio, 'each at its best rate')} "
+        f"{verdict(workflow.equal.ratio, 'at equal rate')} {verdict(workflow.tuned.ratio, 'each at its best rate')} "
         f"The stall appears where training begins confidently wrong: from z = {lesson.escape.starts[at]:g} one unit "
         f"needs {counted['cross_entropy'][at]} steps against {counted['ssr'][at]} (section 6)."
     )
@@ -123,14 +124,14 @@ def verdict(ratio: Estimate, where: str) -> str:
 
 def landscape(lesson: Lesson) -> str:
     """How steep the two surfaces of section 5 are where the network is wrong, and what that means for a descent."""
-    found = lesson.surfaces
-    halving = [f"{steps} steps" if steps else f"more than {PATH_STEPS} steps" for steps in found.halving.values()]
+    surfaces = lesson.surfaces
+    halving = [f"{steps} steps" if steps else f"more than {PATH_STEPS} steps" for steps in surfaces.halving.values()]
     ce, ssr = LOSS_PAIR
     return (
-        f"In the wrong half of the square the gradient is typically (median) {number(found.steepness[ce], 2)} long "
-        f"under cross-entropy and {number(found.steepness[ssr], 2)} under SSR; in its far corner "
-        f"{short(found.in_corner[ce], 2)} and {short(found.in_corner[ssr], 2)}. From there the loss is halved within "
-        f"{halving[0]} and {halving[1]}."
+        f"In the wrong half of the square the gradient is typically (median) {number(surfaces.steepness[ce], 2)} long "
+        f"under cross-entropy and {number(surfaces.steepness[ssr], 2)} under SSR; in its far corner "
+        f"{short(surfaces.in_corner[ce], 2)} and {short(surfaces.in_corner[ssr], 2)}. From there the loss is halved "
+        f"within {halving[0]} and {halving[1]}."
     )
 
 

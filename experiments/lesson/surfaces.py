@@ -1,4 +1,4 @@
-"""Section 5, the picture of Glorot & Bengio (2010, figure 5): both losses over the two weights of the least network.
+"""Section 5, the picture of Glorot & Bengio (2010, figure 5): both losses over the two weights of the smallest network.
 
 The network is z = (0, v tanh(w x)): one hidden unit, one weight in each layer, no bias, so that the surface is all
 there is and a path drawn on it is a whole training run. x is the petal width of two species, standardised.
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from ce_jax import LOSSES
+from ce_jax import LOSSES, hand_written
 from ce_jax.models import Params
 from experiments.data import DataOptions, load_dataset
 
@@ -72,16 +72,19 @@ def surfaces(start: Params, losses: tuple[str, ...]) -> Surfaces:
             measured.append(value)
             weights.append(weights[-1] - RATE * gradients)
         both = np.stack(weights[:-1], axis=1), np.stack(measured, axis=1)
-        paths[loss] = {name: Path(*one) for name, *one in zip(("start", "corner"), *both, strict=True)}
-    corner = {loss: one["corner"] for loss, one in paths.items()}
+        paths[loss] = {name: Path(*path) for name, *path in zip(("start", "corner"), *both, strict=True)}
+    corner = {loss: by_start["corner"] for loss, by_start in paths.items()}
     return Surfaces(
-        axis,
-        {loss: value.reshape(POINTS, POINTS) for loss, value in values.items()},
-        {loss: norm.reshape(POINTS, POINTS) for loss, norm in norms.items()},
-        paths,
-        {loss: float(np.median(norm[wrong])) for loss, norm in norms.items()},
-        {loss: float(np.linalg.norm(path.weights[1] - path.weights[0])) / RATE for loss, path in corner.items()},
-        {loss: _first(path.losses < path.losses[0] / 2) for loss, path in corner.items()},
+        axis=axis,
+        values={loss: value.reshape(POINTS, POINTS) for loss, value in values.items()},
+        norms={loss: norm.reshape(POINTS, POINTS) for loss, norm in norms.items()},
+        paths=paths,
+        steepness={loss: float(np.median(norm[wrong])) for loss, norm in norms.items()},
+        # The first step is as long as the gradient times the rate.
+        in_corner={
+            loss: float(np.linalg.norm(path.weights[1] - path.weights[0])) / RATE for loss, path in corner.items()
+        },
+        halving={loss: _first(path.losses < path.losses[0] / 2) for loss, path in corner.items()},
     )
 
 
@@ -92,7 +95,7 @@ def _slopes(loss: str, weights: Array, inputs: Array, labels: Array) -> tuple[ja
     hidden = jnp.tanh(w * inputs[None])
     logits = jnp.stack([jnp.zeros_like(hidden), v * hidden])
     classes = jnp.broadcast_to(labels, hidden.shape)
-    blame = LOSSES[loss].grad(logits, classes, axis=0)[1]
+    blame = hand_written(loss)(logits, classes, axis=0)[1]
     by_w, by_v = blame * v * (1 - hidden**2) * inputs[None], blame * hidden
     value = LOSSES[loss].value(logits, classes, axis=0)
     return value.mean(axis=1), jnp.stack([by_w.mean(axis=1), by_v.mean(axis=1)], axis=1)

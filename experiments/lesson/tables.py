@@ -11,12 +11,12 @@ from experiments.lesson.escape import Case
 from experiments.lesson.example import SHOWN_TARGETS
 from experiments.lesson.record import Lesson
 from experiments.lesson.sentences import against_print, faster, number, short
-from experiments.lesson.training import LOOP_RATE, LOSS_PAIR, STEPS, Speed
+from experiments.lesson.training import LOOP_RATE, LOSS_PAIR, STEPS, PairAtRates
 
 MOST_TERMS = 4
 
 
-class Table(NamedTuple):
+class LessonTable(NamedTuple):
     """Header and rows of text; the columns named in `words` are set flush left, and may be broken."""
 
     header: tuple[str, ...]
@@ -24,7 +24,7 @@ class Table(NamedTuple):
     words: tuple[int, ...] = (0,)
 
 
-def forward(lesson: Lesson) -> Table:
+def forward(lesson: Lesson) -> LessonTable:
     """From the inputs of each row to its scores."""
     network, example = lesson.network, lesson.example
     hidden = [name for layer in range(1, len(network.layers)) for name in network.unit_names(layer)]
@@ -35,10 +35,10 @@ def forward(lesson: Lesson) -> Table:
         (f"{n}: {row.label}", *(short(x) for x in line[:known]), *(number(x) for x in line[known:]))
         for n, (row, line) in enumerate(zip(network.rows, columns, strict=True), 1)
     ]
-    return Table(header, rows)
+    return LessonTable(header, rows)
 
 
-def losses(lesson: Lesson) -> Table:
+def losses(lesson: Lesson) -> LessonTable:
     """From the scores to the loss, exactly and with the rounding one does on paper."""
     network, example = lesson.network, lesson.example
     header = (
@@ -65,23 +65,23 @@ def losses(lesson: Lesson) -> Table:
     totals = example.total, example.total_of_rounded_probabilities, example.total_of_rounded_losses
     exact, of_rounded, of_terms = number(totals[0]), number(totals[1]), number(totals[2], 2)
     rows.append(("total", *blank, "", "", exact, "", of_rounded, of_terms))
-    return Table(header, rows)
+    return LessonTable(header, rows)
 
 
-def uncertain(lesson: Lesson) -> Table:
+def uncertain(lesson: Lesson) -> LessonTable:
     """Cross-entropy with labels that are not certain = entropy of the label + KL divergence."""
-    found, names = lesson.formula, lesson.network.class_names
+    formula, names = lesson.formula, lesson.network.class_names
     header = ("row", *(f"label: {name}" for name in names), "cross-entropy", "entropy of the label", "KL divergence")
     rows = [
         (str(n), *(number(t, 2) for t in target), number(ce), number(entropy), number(divergence))
         for n, (target, ce, entropy, divergence) in enumerate(
-            zip(found.targets, found.cross_entropy, found.entropy, found.divergence, strict=True), 1
+            zip(formula.targets, formula.cross_entropy, formula.entropy, formula.divergence, strict=True), 1
         )
     ]
-    return Table(header, rows)
+    return LessonTable(header, rows)
 
 
-def slopes(lesson: Lesson) -> Table:
+def slopes(lesson: Lesson) -> LessonTable:
     """Slopes in the probability of the true class."""
     at = lesson.contrast.slope_at
     header = (
@@ -96,29 +96,31 @@ def slopes(lesson: Lesson) -> Table:
         (f"{p:g}", *(number(at[name][p], 2) for name in names), short(at["cross_entropy"][p] / at["true_class_ssr"][p]))
         for p in EXAMPLES
     ]
-    return Table(header, rows)
+    return LessonTable(header, rows)
 
 
-def norms(lesson: Lesson) -> Table:
+def norms(lesson: Lesson) -> LessonTable:
     """Gradient norms with respect to the scores, the further a wrong class leads the smaller SSR's."""
-    found = lesson.contrast
+    contrast = lesson.contrast
     rows = []
     for lead in LEADS:
-        ce, ssr = found.norm_at["cross_entropy"][lead], found.norm_at["ssr"][lead]
-        p = found.true_probability[np.argmin(np.abs(found.lead - lead))]
+        ce, ssr = contrast.norm_at["cross_entropy"][lead], contrast.norm_at["ssr"][lead]
+        p = contrast.true_probability[np.argmin(np.abs(contrast.lead - lead))]
         rows.append((f"{lead:g}", short(p), number(ce), short(ssr, 4), f"{short(ce / ssr)} times"))
-    return Table(
+    return LessonTable(
         ("a wrong class leads by", "p of the true class", "cross-entropy", "SSR", "cross-entropy is larger"), rows
     )
 
 
-def summary(lesson: Lesson) -> Table:
+def summary(lesson: Lesson) -> LessonTable:
     """The table of the textbook, with what was measured in each cell and a remark where the textbook is loose."""
-    found, tuned, equal = lesson.contrast, lesson.workflow.tuned, lesson.workflow.equal
-    ce, ssr = found.norm_at["cross_entropy"], found.norm_at["ssr"]
-    slope = {name: ", ".join(number(found.slope_at[name][p], 2) for p in EXAMPLES) for name in found.slope_at}
+    contrast, tuned, equal = lesson.contrast, lesson.workflow.tuned, lesson.workflow.equal
+    ce, ssr = contrast.norm_at["cross_entropy"], contrast.norm_at["ssr"]
+    slope = {name: ", ".join(number(contrast.slope_at[name][p], 2) for p in EXAMPLES) for name in contrast.slope_at}
     points = " at p = " + ", ".join(f"{p:g}" for p in EXAMPLES)
-    ends = {name: f"{short(found.at_one[name])} to {short(max(found.at_zero[name]))}" for name in found.at_zero}
+    ends = {
+        name: f"{short(contrast.at_one[name])} to {short(max(at_zero))}" for name, at_zero in contrast.at_zero.items()
+    }
     soft, between = lesson.formula, SHOWN_TARGETS[1]
 
     def three(norm: dict[float, float]) -> str:
@@ -132,7 +134,7 @@ def summary(lesson: Lesson) -> Table:
             "Range",
             f"0 to ∞; measured {ends['cross_entropy']}",
             f"0 to 1; measured {ends['true_class_ssr']} for the true class alone, {ends['ssr']} over all classes",
-            f"0 to 1 holds for (1 − p)² only. Over all classes SSR reaches {short(max(found.at_zero['ssr']))}.",
+            f"0 to 1 holds for (1 − p)² only. Over all classes SSR reaches {short(max(contrast.at_zero['ssr']))}.",
         ),
         (
             "Slope in p",
@@ -158,19 +160,19 @@ def summary(lesson: Lesson) -> Table:
         ),
         ("Speed", f"faster; measured {pace('cross_entropy')}", f"slower; measured {pace('ssr')}", faster(lesson)),
     ]
-    return Table(("", "cross-entropy", "SSR", "remark"), rows, (0, 1, 2, 3))
+    return LessonTable(("", "cross-entropy", "SSR", "remark"), rows, (0, 1, 2, 3))
 
 
-def blames(lesson: Lesson) -> Table:
+def blames(lesson: Lesson) -> LessonTable:
     """What each unit is blamed for, row by row: p - t at the outputs, and what comes back along the weights."""
     network = lesson.network
     layers = range(1, len(network.layers) + 1)
     header = ("row", *(name for layer in layers for name in network.unit_names(layer)))
     columns = np.concatenate(lesson.backpropagation.blames, axis=1)
-    return Table(header, [(str(n), *(number(x) for x in line)) for n, line in enumerate(columns, 1)])
+    return LessonTable(header, [(str(n), *(number(x) for x in line)) for n, line in enumerate(columns, 1)])
 
 
-def derivatives(lesson: Lesson) -> Table:
+def derivatives(lesson: Lesson) -> LessonTable:
     """Every weight and bias: derived, by `backprop`, by `jax.grad` and by finite differences."""
     header = (
         "weight or bias",
@@ -183,25 +185,26 @@ def derivatives(lesson: Lesson) -> Table:
     )
     rows = [
         (
-            f"{one.source} → {one.unit}" if one.source else f"bias of {one.unit}",
-            short(one.value),
-            terms(one),
-            *(number(x, 6) for x in (one.by_hand, one.backprop, one.autodiff, one.finite_difference)),
+            f"{entry.source} → {entry.unit}" if entry.source else f"bias of {entry.unit}",
+            short(entry.value),
+            terms(entry),
+            *(number(x, 6) for x in (entry.by_hand, entry.backprop, entry.autodiff, entry.finite_difference)),
         )
-        for one in lesson.backpropagation.table
+        for entry in lesson.backpropagation.table
     ]
-    return Table(header, rows, (0, 2))
+    return LessonTable(header, rows, (0, 2))
 
 
-def terms(one: Derivative) -> str:
+def terms(derivative: Derivative) -> str:
     """The sum over rows, written out for the first few."""
-    pairs = list(zip(one.blame, one.inputs, strict=True))[:MOST_TERMS]
-    factors = [(number(blame) if blame else "0", "" if one.source is None else f"·{short(x)}") for blame, x in pairs]
+    pairs = list(zip(derivative.blame, derivative.inputs, strict=True))[:MOST_TERMS]
+    is_bias = derivative.source is None  # whose input is 1 and not written
+    factors = [(number(blame) if blame else "0", "" if is_bias else f"·{short(x)}") for blame, x in pairs]
     text = " + ".join(f"{blame}{x}" for blame, x in factors)
-    return text.replace("+ −", "− ") + (" + …" if len(one.blame) > MOST_TERMS else "")
+    return text.replace("+ −", "− ") + (" + …" if len(derivative.blame) > MOST_TERMS else "")
 
 
-def bias_terms(lesson: Lesson) -> Table:
+def bias_terms(lesson: Lesson) -> LessonTable:
     """The derivative of the moved bias, row by row."""
     bias, network = lesson.bias, lesson.network
     rows = [
@@ -209,10 +212,10 @@ def bias_terms(lesson: Lesson) -> Table:
         for n, (row, p, t) in enumerate(zip(network.rows, bias.probabilities, bias.is_class, strict=True), 1)
     ]
     rows.append(("total", "", number(bias.derivative), number(bias.rounded_derivative, 2)))
-    return Table(("row", f"p of {bias.class_name}", "p − t", "with p rounded"), rows)
+    return LessonTable(("row", f"p of {bias.class_name}", "p − t", "with p rounded"), rows)
 
 
-def bias_steps(lesson: Lesson) -> Table:
+def bias_steps(lesson: Lesson) -> LessonTable:
     """One step, exactly and as on paper."""
     bias, published = lesson.bias, lesson.network.published
     rows = [
@@ -227,13 +230,13 @@ def bias_steps(lesson: Lesson) -> Table:
         *("", ""),
     ]
     if any(notes):
-        return Table(
+        return LessonTable(
             ("", "exact", "rounded", ""), [(*row, note) for row, note in zip(rows, notes, strict=True)], (0, 3)
         )
-    return Table(("", "exact", "rounded"), rows)
+    return LessonTable(("", "exact", "rounded"), rows)
 
 
-def speeds(lesson: Lesson) -> Table:
+def speeds(lesson: Lesson) -> LessonTable:
     """Both losses at equal rate and at their own best rates."""
     header = (
         "comparison",
@@ -249,10 +252,10 @@ def speeds(lesson: Lesson) -> Table:
     for title, speed in pairs:
         for loss in LOSS_PAIR:
             rows.append((title, {"cross_entropy": "cross-entropy", "ssr": "SSR"}[loss], *_speed(speed, loss)))
-    return Table(header, rows, (0, 1))
+    return LessonTable(header, rows, (0, 1))
 
 
-def _speed(speed: Speed, loss: str) -> tuple[str, ...]:
+def _speed(speed: PairAtRates, loss: str) -> tuple[str, ...]:
     median = speed.median_steps[loss]
     return (
         short(speed.rates[loss]),
@@ -263,21 +266,21 @@ def _speed(speed: Speed, loss: str) -> tuple[str, ...]:
     )
 
 
-def escape_of_unit(lesson: Lesson) -> Table:
+def escape_of_unit(lesson: Lesson) -> LessonTable:
     """Steps that one sigmoid unit needs to get out, closed form beside the count."""
     return _escapes(lesson, {"": lesson.escape.unit})
 
 
-def escape_of_classes(lesson: Lesson) -> Table:
+def escape_of_classes(lesson: Lesson) -> LessonTable:
     """The same for a softmax, when all wrong classes lead together and when one leads alone."""
     return _escapes(lesson, {"all wrong lead: ": lesson.escape.tied, "one wrong leads: ": lesson.escape.one_wrong})
 
 
-def _escapes(lesson: Lesson, cases: dict[str, Case]) -> Table:
+def _escapes(lesson: Lesson, cases: dict[str, Case]) -> LessonTable:
     columns = {"lead": [f"{start:g}" for start in lesson.escape.starts]}
     for prefix, case in cases.items():
         for loss, name in ((LOSS_PAIR[0], "cross-entropy"), (LOSS_PAIR[1], "squared error")):
             if case.predicted:
                 columns[f"{prefix}{name}, formula"] = [f"{steps:,.1f}" for steps in case.predicted[loss]]
             columns[f"{prefix}{name}, counted"] = [f"{steps:,}" for steps in case.counted[loss]]
-    return Table(tuple(columns), list(zip(*columns.values(), strict=True)))
+    return LessonTable(tuple(columns), list(zip(*columns.values(), strict=True)))

@@ -23,10 +23,10 @@ def _heading(console: Console, text: str) -> None:
 
 
 def _say(console: Console, *sentences: str) -> None:
-    console.print(escape(" ".join(sentences)))
+    console.print(escape(" ".join(sentences)))  # names may hold square brackets, which are rich's markup
 
 
-def _table(console: Console, table: tables.Table) -> None:
+def _table(console: Console, table: tables.LessonTable) -> None:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(table.header):
         drawn.add_column(escape(name), justify="left" if index in table.words else "right", vertical="top")
@@ -67,7 +67,7 @@ def _contrast(lesson: Lesson, console: Console) -> None:
 
 
 def _backpropagation(lesson: Lesson, console: Console) -> None:
-    found, bias = lesson.backpropagation, lesson.bias
+    derivatives, bias = lesson.backpropagation, lesson.bias
     _heading(console, "4  Backpropagation by hand")
     _say(console, "Blame of an output: p − t. Blame of a hidden unit: Σ weight × blame above, times its own slope.")
     _table(console, tables.blames(lesson))
@@ -75,8 +75,8 @@ def _backpropagation(lesson: Lesson, console: Console) -> None:
     _table(console, tables.derivatives(lesson))
     _say(
         console,
-        f"By hand, backprop and jax.grad differ by at most {sentences.short(found.largest_disagreement, 1)},",
-        f"finite differences by {sentences.short(found.largest_difference_error, 1)}.",
+        f"By hand, backprop and jax.grad differ by at most {sentences.short(derivatives.largest_disagreement, 1)},",
+        f"finite differences by {sentences.short(derivatives.largest_difference_error, 1)}.",
         f"Now set the bias of {bias.class_name} to {sentences.short(bias.old)}",
         f"and take one step of size {sentences.short(bias.learning_rate)}:",
     )
@@ -85,32 +85,33 @@ def _backpropagation(lesson: Lesson, console: Console) -> None:
 
 
 def _workflow(lesson: Lesson, console: Console) -> None:
-    found = lesson.workflow
-    _heading(console, f"5  The practical workflow: iris, start {found.start}")
+    workflow = lesson.workflow
+    _heading(console, f"5  The practical workflow: iris, start {workflow.start}")
     finals = ", ".join(
-        f"{name} {sentences.number(found.loops[loss][0, 0])} to {sentences.number(found.loops[loss][-1, 0])}"
+        f"{name} {sentences.number(workflow.loops[loss][0, 0])} to {sentences.number(workflow.loops[loss][-1, 0])}"
         for loss, name in (("cross_entropy", "cross-entropy"), ("ssr", "SSR"))
     )
     _say(
         console,
         f"One run each of the loop at learning rate {LOOP_RATE:g}, loss from first to last step: {finals}.",
-        f"Then {found.classifiers} classifiers by sweep, which repeats these runs to within",
-        f"{sentences.short(found.loop_against_sweep, 1)}; results on {FRESH_SEEDS} fresh seeds:",
+        f"Then {workflow.classifiers} classifiers by sweep, which repeats these runs to within",
+        f"{sentences.short(workflow.loop_against_sweep, 1)}; results on {FRESH_SEEDS} fresh seeds:",
     )
     _table(console, tables.speeds(lesson))
-    _say(console, sentences.verdict(found.equal.ratio, "at equal rate"), sentences.verdict(found.tuned.ratio, "tuned"))
+    equal, tuned = workflow.equal.ratio, workflow.tuned.ratio
+    _say(console, sentences.verdict(equal, "at equal rate"), sentences.verdict(tuned, "tuned"))
     _say(console, sentences.landscape(lesson))
 
 
 def _why(lesson: Lesson, console: Console) -> None:
     _heading(console, "6  Why: the time to escape")
-    found = lesson.escape
-    _say(console, f"Steps at rate {found.rate:g} from a confidently wrong start until the right answer has p > 1/2.")
+    times = lesson.escape
+    _say(console, f"Steps at rate {times.rate:g} from a confidently wrong start until the right answer has p > 1/2.")
     _say(console, "One sigmoid unit:")
     _table(console, tables.escape_of_unit(lesson))
     _say(console, f"A softmax over {CLASSES} classes:")
     _table(console, tables.escape_of_classes(lesson))
-    growth = found.unit.last_slope["ssr"]
+    growth = times.unit.last_slope["ssr"]
     _say(
         console,
         "Cross-entropy needs steps in proportion to the lead; under squared error, ln(steps) grows by",

@@ -3,6 +3,7 @@
 `training_loop` and `many_runs` are shown on the page as they stand here.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -23,21 +24,33 @@ from ce_jax import (
     sweep,
 )
 from ce_jax.analysis import Estimate, rmst, rmst_ratio
+from ce_jax.comparing import (
+    AnalysisOptions,
+    Arm,
+    Curves,
+    RateGrid,
+    SweepOptions,
+    arms_of,
+    final_scores,
+    one_by_one,
+    times_to,
+    tune_and_report,
+)
 from ce_jax.models import Params
-from experiments.config import AnalysisOptions
-from experiments.data import DataOptions, load_dataset, make_splits
-from experiments.summary import choose_rate, times_to
+from experiments.data import DataOptions, load_dataset, split_dataset
 
 Array = NDArray[Any]
 LOSS_PAIR = ("cross_entropy", "ssr")
 STEPS = 100
 HIDDEN = (16,)  # two units, as in the worked example, get stuck from too many starts
-RATES = tuple(float(rate) for rate in 10.0 ** np.arange(-1.5, 1.25, 0.5))
+GRID = RateGrid(10**-1.5, 10.0, 6)
+RATES = tuple(float(rate) for rate in np.geomspace(GRID.low, GRID.high, GRID.count))
 LOOP_RATE = RATES[1]
 TUNING_SEEDS, FRESH_SEEDS = 6, 14
-# Validation accuracy. Who knows two species of three has 0.67; levels above 0.9 ask how well a run generalises, not how
-# fast it is, and some runs never get there.
+# Validation accuracy. A run that knows two of the three species has 0.67; levels above 0.9 ask how well a run
+# generalises, not how fast it is, and some runs never get there.
 TARGET = 0.8
+SWEEP = SweepOptions(GRID, widen=0, seeds=FRESH_SEEDS, tuning_seeds=TUNING_SEEDS)
 OPTIONS = AnalysisOptions(targets=(TARGET,), resamples=999)
 
 
@@ -61,11 +74,11 @@ def training_loop(params, model, loss, inputs, labels, *, learning_rate, steps):
 
 def many_runs(model, loss, data, *, num_classes, learning_rates, seeds, steps):
     """Train one classifier per learning rate and seed, all at once; return every curve."""
-    train = make_train(model, LOSSES[loss], num_classes=num_classes, evaluate_at=evaluation_steps(steps))
-    return sweep(train, seeds, Hyperparameters(np.float32(learning_rates), {}), data)
+    train = make_train(model, loss, num_classes=num_classes, evaluate_at=evaluation_steps(steps))
+    return sweep(train, seeds, Hyperparameters(np.float32(learning_rates)), data)
 
 
-class Speed(NamedTuple):
+class PairAtRates(NamedTuple):
     """Both losses on the fresh seeds, each at one rate; steps are those to the target, misses counted as STEPS."""
 
     rates: dict[str, float]
@@ -99,9 +112,9 @@ class Workflow(NamedTuple):
     """[E] steps at which the sweep evaluates."""
     classifiers: int
     """Trained by both sweeps together."""
-    equal: Speed
+    equal: PairAtRates
     """Both at LOOP_RATE."""
-    tuned: Speed
+    tuned: PairAtRates
     """Each at the rate that was best on the tuning seeds."""
 
 
@@ -122,55 +135,67 @@ def begin_sweeps(pool: ThreadPoolExecutor, start: str) -> Sweeps:
     """Start one sweep for each loss in the background: compiling them is most of the lesson's work."""
     options, seeds = DataOptions(), range(TUNING_SEEDS + FRESH_SEEDS)
     dataset = load_dataset("iris", options)
-    data = make_splits(dataset, options, seeds, "float32")
+    data = split_dataset(dataset, options, seeds, "float32")
     model, num_classes = mlp(HIDDEN, start=start), len(dataset.class_names)
     settings = {"num_classes": num_classes, "learning_rates": RATES, "seeds": seeds, "steps": STEPS}
     running = {loss: pool.submit(many_runs, model, loss, data, **settings) for loss in LOSS_PAIR}
     # A run of the sweep draws its start from the first of two keys made from its seed; the other orders its batches.
     key, _ = jax.random.split(jax.random.key(seeds[TUNING_SEEDS], impl="threefry2x32"))
     params = jax.jit(model.init, static_argnums=(1, 2))(key, data.train.inputs.shape[-1], num_classes)
-    return Sweeps(model, start, data, num_classes, seeds, params, running)
+    return Sweeps(
+        model=model,
+        start=start,
+        data=data,
+        num_classes=num_classes,
+        seeds=seeds,
+        params=params,
+        running=running,
+    )
 
 
 def workflow(sweeps: Sweeps) -> Workflow:
     """Run the loop under both losses, wait for the sweeps, and compare."""
+    # Seeds count from 0, so that each is its own position in the data and in the curves.
     seed = TUNING_SEEDS  # the first fresh one
     train = jax.tree.map(lambda leaf: leaf[seed], sweeps.data.train)
     settings = {"learning_rate": LOOP_RATE, "steps": STEPS}
     loops = {loss: training_loop(sweeps.params, sweeps.model, loss, *train, **settings) for loss in LOSS_PAIR}
     steps = np.array(evaluation_steps(STEPS))
-    curves: dict[str, Array] = {"steps": steps}
-    for loss, running in sweeps.running.items():
-        curves |= {f"{loss}/{metric}": curve for metric, curve in running.result().items()}
+    running = {loss: sweep.result() for loss, sweep in sweeps.running.items()}  # waits for them
+
+    def lanes(arm: Arm, seeds: range, rates: Sequence[float]) -> dict[str, Array]:
+        rows = [RATES.index(rate) for rate in rates]
+        return {metric: curve[rows][:, seeds] for metric, curve in running[arm.label].items()}
+
+    trained = tune_and_report(arms_of(LOSS_PAIR), steps, SWEEP, OPTIONS, one_by_one(lanes))
     common = RATES.index(LOOP_RATE)
-    lanes = {loss: curves[f"{loss}/train_loss"][common, seed] for loss in LOSS_PAIR}
+    lane = {loss: trained.fresh[loss]["train_loss"][common, 0] for loss in LOSS_PAIR}
     return Workflow(
-        sweeps.start,
-        sweeps.model.hidden,
-        loops,
-        float(max(np.abs(loops[loss][steps, 0] - lane).max() for loss, lane in lanes.items())),
-        {part: int(one.labels.shape[-1]) for part, one in sweeps.data._asdict().items()},
-        train.inputs.shape[1],
-        sweeps.num_classes,
-        steps,
-        len(LOSS_PAIR) * len(RATES) * len(sweeps.seeds),
-        _speed(curves, dict.fromkeys(LOSS_PAIR, common)),
-        _speed(curves, {loss: choose_rate(curves, loss, TUNING_SEEDS, OPTIONS).rate for loss in LOSS_PAIR}),
+        start=sweeps.start,
+        hidden=sweeps.model.hidden,
+        loops=loops,
+        loop_against_sweep=float(max(np.abs(loops[loss][steps, 0] - lane[loss]).max() for loss in LOSS_PAIR)),
+        examples={name: int(part.labels.shape[-1]) for name, part in sweeps.data._asdict().items()},
+        measurements=train.inputs.shape[1],
+        species=sweeps.num_classes,
+        steps=steps,
+        classifiers=len(LOSS_PAIR) * len(RATES) * len(sweeps.seeds),
+        equal=_at_rates(trained.fresh, dict.fromkeys(LOSS_PAIR, common)),
+        tuned=_at_rates(trained.fresh, {loss: choice.rate for loss, choice in trained.choices.items()}),
     )
 
 
-def _speed(curves: dict[str, Array], rates: dict[str, int]) -> Speed:
-    fresh = slice(TUNING_SEEDS, None)
-    times = {loss: times_to(curves, loss, TARGET, OPTIONS)[rate, fresh] for loss, rate in rates.items()}
-    accuracy = {loss: curves[f"{loss}/{OPTIONS.target_metric}"][rate, fresh] for loss, rate in rates.items()}
-    test = {loss: curves[f"{loss}/test_accuracy"][rate, fresh, -1] for loss, rate in rates.items()}
-    return Speed(
-        {loss: RATES[rate] for loss, rate in rates.items()},
-        bool({0, len(RATES) - 1} & set(rates.values())),
-        {loss: float(np.mean(np.isfinite(time))) for loss, time in times.items()},
-        {loss: float(np.median(time)) for loss, time in times.items()},
-        {loss: float(rmst(time, STEPS)) for loss, time in times.items()},
-        rmst_ratio(times["cross_entropy"], times["ssr"], STEPS, resamples=OPTIONS.resamples, rng=0),
-        {loss: float(np.mean(np.nan_to_num(one))) for loss, one in test.items()},
-        accuracy,
+def _at_rates(fresh: Curves, rates: dict[str, int]) -> PairAtRates:
+    times = {loss: times_to(fresh[loss], fresh.steps, TARGET, OPTIONS)[rate] for loss, rate in rates.items()}
+    accuracy = {loss: fresh[loss][OPTIONS.target_metric][rate] for loss, rate in rates.items()}
+    test = {loss: final_scores(fresh[loss], "test_accuracy")[rate] for loss, rate in rates.items()}
+    return PairAtRates(
+        rates={loss: RATES[rate] for loss, rate in rates.items()},
+        on_edge=bool({0, len(RATES) - 1} & set(rates.values())),
+        reached={loss: float(np.mean(np.isfinite(time))) for loss, time in times.items()},
+        median_steps={loss: float(np.median(time)) for loss, time in times.items()},
+        mean_steps={loss: float(rmst(time, STEPS)) for loss, time in times.items()},
+        ratio=rmst_ratio(times["cross_entropy"], times["ssr"], STEPS, resamples=OPTIONS.resamples, rng=0),
+        test_accuracy={loss: float(np.mean(scores)) for loss, scores in test.items()},
+        accuracy=accuracy,
     )

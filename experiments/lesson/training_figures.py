@@ -10,26 +10,27 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments import plots
+from ce_jax.comparing import display_name
 from experiments.lesson.escape import Case, Escape
 from experiments.lesson.figures import HALO, legend, plain, plain_log
 from experiments.lesson.surfaces import MARKED, Path, Surfaces
 from experiments.lesson.training import LOOP_RATE, LOSS_PAIR, TARGET, Workflow
+from experiments.pages import canvas, charts
 
 
 def loops(workflow: Workflow) -> Figure:
     """Loss and accuracy of one run of the loop under each loss."""
-    looks = plots.styles(LOSS_PAIR)
-    figure, grid = plots._figure(2, width=9.0, height=3.3, columns=2)
+    looks = canvas.styles(LOSS_PAIR)
+    figure, grid = canvas.panels(2, width=9.0, height=3.3, columns=2)
     for loss, look in looks.items():
         for column, axes in enumerate(grid):
             axes.plot(workflow.loops[loss][:, column], markevery=(0.05, 0.2), **look._asdict())
     for axes, title in zip(grid, ("loss trained on (training flowers)", "accuracy (training flowers)"), strict=True):
-        plots._title(axes, title)
+        canvas.title(axes, title)
         axes.set_xlabel("step")
         axes.set_ylim(bottom=0)
     grid[1].set_ylim(0, 1.03)
-    plots._legend(figure, looks)
+    canvas.legend(figure, looks)
     return figure
 
 
@@ -40,17 +41,17 @@ def sweeps(workflow: Workflow) -> Figure:
         f"both at learning rate {LOOP_RATE:g}": workflow.equal.accuracy,
         f"each at its own best rate ({best})": workflow.tuned.accuracy,
     }
-    figure = plots.convergence(workflow.steps, panels, targets=[TARGET])
+    figure = charts.convergence(workflow.steps, panels, targets=[TARGET])
     figure.axes[0].set_ylabel("validation accuracy")
     return figure
 
 
 def surface_pictures(surfaces: Surfaces, start: str) -> Figure:
     """Both loss surfaces with the descents on them; below, how steep each is."""
-    looks = plots.styles(surfaces.values)
+    looks = canvas.styles(surfaces.values)
     # matplotlib draws a scale of 50 colours or more as an image, and gives equal images the same id.
     grey, colours = (matplotlib.colormaps[name].resampled(48) for name in ("Greys", "viridis"))
-    figure, grid = plots._figure(4, width=9.0, height=4.0, columns=2)
+    figure, grid = canvas.panels(4, width=9.0, height=4.0, columns=2)
     norm, edges = LogNorm(1e-4, 1, clip=True), (surfaces.axis[0], surfaces.axis[-1])
     picture: dict[str, Any] = {"extent": (*edges, *edges), "origin": "lower", "interpolation": "bilinear"}
     for column, (loss, values) in enumerate(surfaces.values.items()):
@@ -62,8 +63,8 @@ def surface_pictures(surfaces: Surfaces, start: str) -> Figure:
         for name, path in surfaces.paths[loss].items():
             _draw_path(top, path, looks[loss], {"corner": "far corner", "start": f"start: {start}"}[name])
         bottom.imshow(surfaces.norms[loss], cmap=colours, norm=norm, **picture)
-        plots._title(top, f"{plots.display_name(loss)}: the loss")
-        plots._title(bottom, f"{plots.display_name(loss)}: the steepness")
+        canvas.title(top, f"{display_name(loss)}: the loss")
+        canvas.title(bottom, f"{display_name(loss)}: the steepness")
         for axes in (top, bottom):
             axes.grid(False)
             axes.set(xlabel="weight of the first layer, w", ylabel="weight of the last layer, v")
@@ -74,7 +75,7 @@ def surface_pictures(surfaces: Surfaces, start: str) -> Figure:
     return figure
 
 
-def _draw_path(axes: Axes, path: Path, look: plots.Style, name: str) -> None:
+def _draw_path(axes: Axes, path: Path, look: canvas.Style, name: str) -> None:
     halo = HALO | {"alpha": 0.6}
     w, v = path.weights.T
     axes.plot(w, v, color=look.color, lw=2)
@@ -94,8 +95,8 @@ def _draw_path(axes: Axes, path: Path, look: plots.Style, name: str) -> None:
 
 def slope_of_unit(escape: Escape) -> Figure:
     """The derivative that drives one sigmoid unit, against how wrong it is."""
-    looks = plots.styles(LOSS_PAIR)
-    figure, (axes,) = plots._figure(1, width=9.0, height=3.2, columns=1)
+    looks = canvas.styles(LOSS_PAIR)
+    figure, (axes,) = canvas.panels(1, width=9.0, height=3.2, columns=1)
     for loss, look in looks.items():
         axes.plot(escape.fine, escape.slope_of_unit[loss], markevery=(5, 20), **look._asdict())
     plain_log(axes)
@@ -105,15 +106,15 @@ def slope_of_unit(escape: Escape) -> Figure:
 
 def escape_times(escape: Escape) -> Figure:
     """Steps to get out against how wrong the start is: lines the closed forms, markers the steps counted."""
-    looks = plots.styles(LOSS_PAIR)
+    looks = canvas.styles(LOSS_PAIR)
     cases = (escape.unit, escape.tied, escape.one_wrong)
-    figure, grid = plots._figure(len(cases), width=9.0, height=3.6, columns=3, sharey=True)
+    figure, grid = canvas.panels(len(cases), width=9.0, height=3.6, columns=3, sharey=True)
     for axes, case in zip(grid, cases, strict=True):
         for loss, look in looks.items():
             if case.curves:
                 axes.plot(escape.fine, case.curves[loss], color=look.color, ls=look.linestyle)
             axes.plot(escape.starts, case.counted[loss], color=look.color, ls="", marker=look.marker, ms=6.5)
-        plots._title(axes, _wrapped(case))
+        canvas.title(axes, _wrapped(case))
         plain_log(axes)
         axes.set(xlabel="lead of the wrong answer in score")
         axes.set_xticks(escape.starts[1::2])
@@ -125,7 +126,7 @@ def _wrapped(case: Case) -> str:
     return case.title.replace(", ", ",\n")
 
 
-def _name_losses(figure: Figure, looks: dict[str, plots.Style]) -> Figure:
+def _name_losses(figure: Figure, looks: dict[str, canvas.Style]) -> Figure:
     names = {"cross_entropy": "cross-entropy", "ssr": "squared error"}
     legend(figure, [Line2D([], [], **look._asdict(), label=names[loss]) for loss, look in looks.items()])
     return figure

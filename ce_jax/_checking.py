@@ -1,0 +1,36 @@
+"""Checks of what a caller gives, in one voice: what was expected, what came, and the name that was meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return the end of an error line that names the choice closest to `name`, or nothing when none is close.
+
+    >>> nearest("irs", ["iris", "wine"])
+    "; did you mean 'iris'?"
+    >>> nearest("mixture_of_experts", ["iris", "wine"])
+    ''
+    """
+    # Matching ignores case, as difflib would count "Iris" and "iris" as two different letters apart.
+    spelt = {choice.lower(): choice for choice in choices}
+    matches = difflib.get_close_matches(name.lower(), spelt, n=1)
+    return f"; did you mean {spelt[matches[0]]!r}?" if matches else ""
+
+
+def check(fine: bool, key: str, expected: str, came: object) -> None:
+    """Raise the ValueError that an options record owes to a wrong value; a config puts file and table before it."""
+    if not fine:
+        raise ValueError(f"{key}: expected {expected}, got {came!r}")
+
+
+def check_one_of(key: str, value: str, choices: Iterable[str]) -> None:
+    """`check` that a name is among the `choices`; the error names the nearest one."""
+    choices = list(choices)
+    if value not in choices:
+        raise ValueError(f"{key}: expected one of {', '.join(choices)}, got {value!r}{nearest(value, choices)}")
+
+
+def is_count(value: object, least: int = 1) -> bool:
+    """Tell whether `value` is a whole number of at least `least`; True and False are not."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,125 @@
+"""The comparison of losses as one procedure, from arrays to a sentence; read from the top of this list.
+
+`_options` settings and their defaults; `_parts` splits and scaling; `_arms` the losses compared; `_curves` what was
+measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen, report; `_task`, `_planning` and
+`_waves` the work itself on this machine's devices; `_summary` the numbers; `_formats`, `_words` and `_table` how they
+are told; `_compare` all of it in one call. Nothing here opens a file.
+"""
+
+from ce_jax.comparing._arms import Arm, arms_of
+from ce_jax.comparing._choice import (
+    Choice,
+    choose_rate,
+    choose_rates,
+    diverged,
+    final_scores,
+    long_reached,
+    retired,
+    times_to,
+)
+from ce_jax.comparing._compare import Comparison, compare, describe
+from ce_jax.comparing._curves import Curves, LossCurves, joined_seeds, marked
+from ce_jax.comparing._formats import count, display_name, interval, known, percent, ratio, share, text
+from ce_jax.comparing._options import (
+    AnalysisOptions,
+    PartOptions,
+    RateGrid,
+    Scale,
+    SplitOptions,
+    SweepOptions,
+    TrainOptions,
+    check_together,
+)
+from ce_jax.comparing._parts import make_splits, part_sizes, scaled, split_indices, stratified_share
+from ce_jax.comparing._planning import lane_memory, plan_task, wave_memory
+from ce_jax.comparing._protocol import Ask, Listener, Train, Trained, one_by_one, rates_beyond, tune_and_report
+from ce_jax.comparing._summary import summarise
+from ce_jax.comparing._table import html_table, text_table
+from ce_jax.comparing._task import Task, check_task, first_line, on_cpu
+from ce_jax.comparing._waves import Wave, Waves, cut, gather
+from ce_jax.comparing._words import (
+    caveats,
+    finding,
+    first_loss,
+    goal_text,
+    headline,
+    joined_headline,
+    label,
+    level,
+    main_pair,
+    shown_target,
+    speed_rows,
+)
+
+__all__ = [
+    "AnalysisOptions",
+    "Arm",
+    "Ask",
+    "Choice",
+    "Comparison",
+    "Curves",
+    "Listener",
+    "LossCurves",
+    "PartOptions",
+    "RateGrid",
+    "Scale",
+    "SplitOptions",
+    "SweepOptions",
+    "Task",
+    "Train",
+    "TrainOptions",
+    "Trained",
+    "Wave",
+    "Waves",
+    "arms_of",
+    "caveats",
+    "check_task",
+    "check_together",
+    "choose_rate",
+    "choose_rates",
+    "compare",
+    "count",
+    "cut",
+    "describe",
+    "display_name",
+    "diverged",
+    "final_scores",
+    "finding",
+    "first_line",
+    "first_loss",
+    "gather",
+    "goal_text",
+    "headline",
+    "html_table",
+    "interval",
+    "joined_headline",
+    "joined_seeds",
+    "known",
+    "label",
+    "lane_memory",
+    "level",
+    "long_reached",
+    "main_pair",
+    "make_splits",
+    "marked",
+    "on_cpu",
+    "one_by_one",
+    "part_sizes",
+    "percent",
+    "plan_task",
+    "rates_beyond",
+    "ratio",
+    "retired",
+    "scaled",
+    "share",
+    "shown_target",
+    "speed_rows",
+    "split_indices",
+    "stratified_share",
+    "summarise",
+    "text",
+    "text_table",
+    "times_to",
+    "tune_and_report",
+    "wave_memory",
+]

@@ -1,0 +1,64 @@
+"""The losses of a comparison ("arms"): by name, as `Loss` or function, or as a table that spells out options."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ce_jax._checking import nearest
+from ce_jax.losses import Loss, as_loss
+
+
+class Arm(NamedTuple):
+    """One of the losses compared: its label everywhere in the results, the loss, and its (traced) options."""
+
+    label: str
+    loss: Loss
+    options: Mapping[str, float]
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        """Arms with the same program share one executable: members of a family differ in traced numbers alone."""
+        return (self.loss.name, *sorted(self.options))
+
+
+def arms_of(
+    entries: Sequence[str | Loss | Callable[..., Any] | Mapping[str, Any]],
+    find: Callable[[Any], Loss] = as_loss,
+) -> tuple[Arm, ...]:
+    """The arms that a list of losses asks for.
+
+    Args:
+      entries: each a name of `LOSSES`, a `Loss`, a function, or a table with `name` (any of these) and options; an
+        option that is a list makes one arm for each of its values.
+      find: what turns a name, `Loss` or function into a `Loss`.
+
+    Raises:
+      ValueError: an unknown loss or option, an option that is no number, or the same arm twice.
+
+    >>> [arm.label for arm in arms_of(["ssr", {"name": "ssr_on_logits", "target": [1, 15]}])]
+    ['ssr', 'ssr_on_logits(target=1)', 'ssr_on_logits(target=15)']
+    """
+    arms: dict[str, Arm] = {}
+    for entry in entries:
+        table: dict[str, Any] = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
+        if "name" not in table:
+            raise ValueError(f"loss: expected a table with the key 'name', got {entry!r}")
+        loss = find(table.pop("name"))
+        known = [name for name in inspect.signature(loss.value).parameters if name not in ("axis", "where")][2:]
+        for option, value in table.items():
+            if option not in known:
+                raise ValueError(f"loss: {loss.name} has no option {option!r}{nearest(option, known)}")
+            given = value if isinstance(value, list) else [value]
+            if not given or not all(isinstance(part, int | float) for part in given):
+                raise ValueError(f"loss: {loss.name}: {option}: expected a number or a list of numbers, got {value!r}")
+        combinations: list[dict[str, float]] = [{}]
+        for option, value in table.items():
+            values = value if isinstance(value, list) else [value]
+            combinations = [{**chosen, option: each} for chosen in combinations for each in values]
+        for options in combinations:
+            shown = ", ".join(f"{option}={value:g}" for option, value in options.items())
+            label = f"{loss.name}({shown})" if shown else loss.name
+            if label in arms:
+                raise ValueError(f"loss: expected each loss once, got {label} twice")
+            arms[label] = Arm(label, loss, {option: float(value) for option, value in options.items()})
+    return tuple(arms.values())

@@ -1,0 +1,77 @@
+"""What it means that a run has diverged or has reached a target, and which of a loss's rates is its best."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ce_jax.analysis import rmst, steps_to_target
+from ce_jax.comparing._curves import Array, Curves, LossCurves, marked
+from ce_jax.comparing._options import AnalysisOptions
+from ce_jax.sweeping import MEASURED
+
+
+class Choice(NamedTuple):
+    """The position of a loss's best rate in its grid, and the end of the grid that it lies on (-1, 1, or 0: inside)."""
+
+    rate: int
+    edge: int
+
+
+def diverged(curves: LossCurves) -> Array:
+    """Which runs [R, S] stopped being finite."""
+    return np.isnan(curves["train_loss"][..., -1])
+
+
+def times_to(curves: LossCurves, steps: Array, target: float, options: AnalysisOptions) -> Array:
+    """Steps to the target [R, S], inf where it was never reached or the run diverged, before or after."""
+    times = steps_to_target(curves[options.target_metric], steps, target, sustained=options.sustained)
+    return np.where(diverged(curves), np.inf, times)
+
+
+def final_scores(curves: LossCurves, metric: str) -> Array:
+    """An accuracy [R, S] at the last step: a diverged run classifies nothing, so its accuracy is 0."""
+    return np.nan_to_num(curves[metric][..., -1])
+
+
+def long_reached(measured: dict[str, Array], steps: Array, options: AnalysisOptions) -> Array:
+    """Which runs [...] met the highest target, and so every other, in the first half of the steps made so far.
+
+    Args:
+      measured: {metric: [..., e]}, what has been measured so far.
+      steps: [e] when; the last one is how far the runs are.
+      options: the targets, and what it takes to have reached one.
+    """
+    times = steps_to_target(measured[options.target_metric], steps, max(options.targets), sustained=options.sustained)
+    return 2 * times <= steps[-1]
+
+
+def retired(curves: LossCurves) -> Array:
+    """Which runs [R, S] end with values that they had when they were retired, after they had reached every target."""
+    lost = diverged(curves)
+    return ~curves[MEASURED][..., -1] & ~lost if marked(curves) else np.zeros_like(lost)
+
+
+def choose_rate(curves: LossCurves, steps: Array, options: AnalysisOptions) -> Choice:
+    """The best rate of a loss on the seeds of `curves`, which are to be its tuning seeds alone.
+
+    `time_to_target`: the smallest RMST averaged over the targets, a tie going to the higher final accuracy;
+    `final_accuracy`: the other way round. A remaining tie goes to the smaller rate. Both see the target metric alone.
+    Where rates may be retired, only what is missing to the highest target breaks a tie: a retired run has met it, and
+    by how much it would have been exceeded is not known.
+    """
+    horizon = float(steps[-1])
+    slowness = np.mean([rmst(times_to(curves, steps, target, options), horizon) for target in options.targets], axis=0)
+    finals = final_scores(curves, options.target_metric)
+    if marked(curves):
+        highest = max(options.targets)
+        finals = np.where(retired(curves), highest, np.minimum(finals, highest))
+    final = finals.mean(axis=1)
+    keys = (slowness, -final) if options.tune_by == "time_to_target" else (-final, slowness)
+    # Differences below a billionth are rounding, not preference: without this a tie would be broken by noise.
+    index = int(np.lexsort((np.arange(len(final)), *(np.round(key, 9) for key in reversed(keys))))[0])
+    return Choice(index, 1 if index == len(final) - 1 else -1 if index == 0 else 0)
+
+
+def choose_rates(tuning: Curves, options: AnalysisOptions) -> dict[str, Choice]:
+    """`choose_rate` for every loss, from curves of the tuning seeds."""
+    return {loss: choose_rate(curves, tuning.steps, options) for loss, curves in tuning.losses.items()}

@@ -1,0 +1,278 @@
+"""`compare`: the whole comparison from Python, without configs and files."""
+
+import html
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ce_jax.comparing._arms import arms_of
+from ce_jax.comparing._curves import Curves, joined_seeds
+from ce_jax.comparing._options import (
+    AnalysisOptions,
+    PartOptions,
+    RateGrid,
+    Scale,
+    SplitOptions,
+    SweepOptions,
+    TrainOptions,
+    check_together,
+)
+from ce_jax.comparing._parts import make_splits
+from ce_jax.comparing._planning import plan_task
+from ce_jax.comparing._protocol import Listener, tune_and_report
+from ce_jax.comparing._summary import summarise
+from ce_jax.comparing._table import html_table, text_table
+from ce_jax.comparing._task import Task, check_task
+from ce_jax.comparing._waves import Waves
+from ce_jax.comparing._words import headline
+from ce_jax.losses import Loss, validate_labels
+from ce_jax.models import Model
+from ce_jax.training import Splits
+
+MEMORY = 2**30
+"""Bytes that the classifiers trained together may take on each device, unless it is said."""
+
+
+class Comparison(NamedTuple):
+    """What `compare` found; printed, or shown in a notebook, it is the sentence and the table of the command line."""
+
+    summary: dict[str, Any]
+    """The record of `summary.json`."""
+    curves: Curves
+    """Every curve; `curves.to_arrays()` is the content of `curves.npz`."""
+
+    @property
+    def headline(self) -> str:
+        """The finding and how sure it is, then whatever weakens it."""
+        return headline(self.summary)
+
+    @property
+    def table(self) -> str:
+        """The losses side by side, as text."""
+        return text_table([self.summary])
+
+    def __str__(self) -> str:
+        return f"{self.headline}\n\n{self.table}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self.headline)}</p>{html_table(self.summary)}"
+
+
+def compare(
+    inputs: Any,
+    labels: Any = None,
+    *,
+    model: Model,
+    losses: Sequence[str | Loss | Callable[..., Any] | Mapping[str, Any]] = ("cross_entropy", "ssr"),
+    optimizer: str = "sgd",
+    optimizer_options: Mapping[str, Any] | None = None,
+    gradient: str = "autodiff",
+    label_noise: float = PartOptions.label_noise,
+    scale: Scale = PartOptions.scale,
+    split: SplitOptions | Mapping[str, Any] | None = None,
+    steps: int = TrainOptions.steps,
+    batch_size: Any = TrainOptions.batch_size,
+    evaluate_every: int | None = TrainOptions.evaluate_every,
+    evaluations: int = TrainOptions.evaluations,
+    dtype: Any = TrainOptions.dtype,
+    learning_rates: RateGrid | Mapping[str, Any] | None = None,
+    widen: int = SweepOptions.widen,
+    seeds: int = SweepOptions.seeds,
+    tuning_seeds: int = SweepOptions.tuning_seeds,
+    first_seed: int = SweepOptions.first_seed,
+    retire_reached: bool = SweepOptions.retire_reached,
+    targets: Sequence[float] = AnalysisOptions.targets,
+    target_metric: Any = AnalysisOptions.target_metric,
+    sustained: int = AnalysisOptions.sustained,
+    tune_by: Any = AnalysisOptions.tune_by,
+    confidence: float = AnalysisOptions.confidence,
+    resamples: int = AnalysisOptions.resamples,
+    memory: int = MEMORY,
+    name: str = "comparison",
+    dataset: str = "your data",
+    progress: Callable[[str], Any] | None = None,
+) -> Comparison:
+    """Compare losses on your data: tune each alike, judge on fresh seeds, never drop a run.
+
+    Knobs mean what the keys of a config mean, and have the same defaults from the same records (`TrainOptions`,
+    `SweepOptions`, `AnalysisOptions`, `PartOptions`); `run` with the same settings gives the same summary and curves.
+
+    Args:
+      inputs: [N, D] numbers, with labels [N] of any type; every seed draws its own stratified split and scales it by
+        its training part. Or `Splits` without labels, taken as they are: labels 0..K-1, one split for all seeds or,
+        with a leading axis, one for each of the tuning_seeds + seeds.
+      labels: see inputs.
+      model: a `linear` or `mlp`; its start is part of it.
+      losses: names of `LOSSES`, `Loss` records, functions of (logits [N, K], labels [N]) with values [N], or tables
+        {"name": ..., option: number or list of numbers}.
+      optimizer, optimizer_options: an optax optimizer by name and its further arguments.
+      gradient: "autodiff" or "manual" (hand-written, through every layer).
+      label_noise, scale, split: as in the table [data] of a config.
+      steps, batch_size, evaluate_every, evaluations, dtype: as in [train].
+      learning_rates, widen, seeds, tuning_seeds, first_seed, retire_reached: as in [sweep]; learning_rates is a
+        `RateGrid` or {"low": ..., "high": ..., "count": ...}.
+      targets, target_metric, sustained, tune_by, confidence, resamples: as in [analysis].
+      memory: bytes that the classifiers trained together may take on each device.
+      name, dataset: how the summary calls the comparison and the data.
+      progress: called with a line about what begins; `print` will do.
+
+    Returns:
+      The summary and all curves; nothing is written to disk.
+
+    Raises:
+      ValueError: a name, value or shape that does not fit; what was expected, what came, the nearest valid name.
+
+    >>> import numpy as np
+    >>> from ce_jax import compare, linear
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.repeat(["a", "b", "c"], 40)
+    >>> inputs = np.repeat(np.eye(3), 40, axis=0) + 0.3 * rng.normal(size=(120, 3))
+    >>> found = compare(
+    ...     inputs, labels, model=linear(), steps=20, seeds=4, tuning_seeds=2, widen=0, targets=(0.9,), resamples=99,
+    ...     learning_rates={"low": 0.01, "high": 1, "count": 3})
+    >>> found.summary["losses"]["ssr"]["by_target"]["0.9"]["reached"]
+    1.0
+    >>> found.curves["ssr"]["test_accuracy"].shape[:2]  # rates, seeds
+    (3, 6)
+    """
+    parts = PartOptions(label_noise=float(label_noise), scale=scale, split=_record(SplitOptions, split))
+    training = TrainOptions(
+        steps=steps,
+        batch_size=batch_size,
+        evaluate_every=evaluate_every,
+        evaluations=evaluations,
+        dtype=dtype,
+    )
+    sweep = SweepOptions(
+        learning_rates=_record(RateGrid, learning_rates),
+        widen=widen,
+        seeds=seeds,
+        tuning_seeds=tuning_seeds,
+        first_seed=first_seed,
+        retire_reached=retire_reached,
+    )
+    analysis = AnalysisOptions(
+        targets=tuple(float(target) for target in targets),
+        target_metric=target_metric,
+        sustained=sustained,
+        tune_by=tune_by,
+        confidence=confidence,
+        resamples=resamples,
+    )
+    check_together(sweep, analysis)
+    arms = arms_of(losses)
+    all_seeds = range(first_seed, first_seed + tuning_seeds + seeds)
+    splits, class_names = _data(inputs, labels, parts, all_seeds, dtype)
+    with jax.enable_x64(dtype == "float64"):
+        task = Task(
+            model=model,
+            arms=arms,
+            splits=splits,
+            num_classes=len(class_names),
+            optimizer=optimizer,
+            optimizer_options=dict(optimizer_options or {}),
+            gradient=gradient,
+            training=training,
+            sweep=sweep,
+            analysis=analysis,
+        )
+        check_task(task)
+        listener = _telling(progress) if progress else Listener()
+        curves = compared_curves(task, plan_task(task, memory), listener)
+    return Comparison(summarise(describe(task, name, dataset, class_names), curves, tuning_seeds, analysis), curves)
+
+
+def compared_curves(task: Task, plan: Any, listener: Listener) -> Curves:
+    """All curves of a task, trained here and now."""
+    waves = Waves(task, plan, listener)
+    trained = tune_and_report(task.arms, task.evaluate_at, task.sweep, task.analysis, waves, listener=listener)
+    return joined_seeds(trained.tuning, trained.fresh)
+
+
+def describe(task: Task, name: str, dataset: str, class_names: Sequence[str]) -> dict[str, Any]:
+    """`workload` in a summary: what was compared on what."""
+    return {
+        "name": name,
+        "dataset": dataset,
+        "model": task.model.name,
+        "loss": [arm.label for arm in task.arms],
+        "optimizer": task.optimizer,
+        "start": _start(task.model.start),
+        "batch_size": task.training.batch_size,
+        "steps": task.training.steps,
+        "seeds": task.sweep.seeds,
+        "tuning_seeds": task.sweep.tuning_seeds,
+        "examples": {part: int(getattr(task.splits, part).labels.shape[-1]) for part in task.splits._fields},
+        "features": int(task.splits.train.inputs.shape[-1]),
+        "classes": list(class_names),
+        "target_metric": task.analysis.target_metric,
+        "confidence": task.analysis.confidence,
+    }
+
+
+def _start(start: Any) -> Any:
+    """Where a model begins, as a config says it."""
+    if isinstance(start, str):
+        return start
+    return {"std": [float(std) for std in start]} if np.ndim(start[0]) == 0 else "given"
+
+
+def _record(kind: type, value: Any) -> Any:
+    """An options record from a mapping of its fields, from itself, or with its defaults; 1 may stand for 1.0."""
+    if isinstance(value, kind):
+        return value
+    hints = typing.get_type_hints(kind)
+    return kind(**{k: float(v) if hints.get(k) is float and type(v) is int else v for k, v in (value or {}).items()})
+
+
+def _data(inputs: Any, labels: Any, parts: PartOptions, seeds: range, dtype: str) -> tuple[Splits, tuple[str, ...]]:
+    if isinstance(inputs, Splits):
+        if labels is not None:
+            raise ValueError("labels: expected none beside Splits, which hold their own")
+        splits = jax.tree.map(np.asarray, inputs)
+        known = max(int(part.labels.max()) for part in splits) + 1
+        for part in splits:
+            validate_labels(part.labels, known)
+        if splits.train.labels.ndim == 2 and len(splits.train.labels) != len(seeds):
+            raise ValueError(
+                f"inputs: expected one split for all, or one for each of the {len(seeds)} seeds (tuning and fresh); "
+                f"got {len(splits.train.labels)}"
+            )
+        return jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, splits), tuple(
+            map(str, range(known))
+        )
+    inputs, labels = np.asarray(inputs), np.asarray(labels)
+    if inputs.ndim != 2 or inputs.dtype.kind not in "biuf" or labels.shape != inputs.shape[:1]:
+        raise ValueError(
+            f"inputs, labels: expected numbers [N, D] and labels [N], got {inputs.dtype} {list(inputs.shape)} and "
+            f"{labels.dtype} {list(labels.shape)}"
+        )
+    if not np.isfinite(inputs.astype(float)).all():
+        raise ValueError("inputs: expected finite numbers; got NaN or infinity")
+    names, positions = np.unique(labels, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(f"labels: expected at least two classes, got {names.tolist()}")
+    class_names = tuple(map(str, names.tolist()))
+    splits = make_splits(inputs, positions.astype(np.int32), parts, seeds, dtype=dtype, class_names=class_names)
+    return splits, class_names
+
+
+def _telling(progress: Callable[[str], Any]) -> Listener:
+    """A listener that tells, in a line, what begins and every tenth of the classifiers."""
+    state = {"total": 0, "steps": 1, "made": 0.0, "told": 0}
+
+    def plan(classifiers: int, steps: int) -> None:
+        state["total"] += classifiers
+        state["steps"] = steps
+
+    def advance(made: int, spared: int) -> None:
+        state["made"] += (made + spared) / state["steps"]
+        tenth = int(10 * state["made"] / max(state["total"], 1))
+        if tenth > state["told"]:
+            state["told"] = tenth
+            progress(f"{state['made']:,.0f} of {state['total']:,} classifiers")
+
+    return Listener(progress, plan, advance)

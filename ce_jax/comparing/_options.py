@@ -1,0 +1,131 @@
+"""The settings of a comparison, with their defaults, which stand nowhere else."""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from ce_jax._checking import check, is_count
+
+Scale = Literal["standardize", "minmax", "unit", "none"]
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """The table [data.split].
+
+    validation, test: a fraction below 1 or a whole number of examples; the rest is the training part.
+    seed: "run" (every run seed draws its own split) or a whole number (one split for all runs).
+    """
+
+    validation: int | float = 0.2
+    test: int | float = 0.2
+    seed: int | Literal["run"] = "run"
+
+    def __post_init__(self) -> None:
+        for key, size in (("validation", self.validation), ("test", self.test)):
+            fine = 0 < size < 1 if isinstance(size, float) else is_count(size)
+            check(fine, key, "a fraction between 0 and 1 or a whole number of examples from 1", size)
+        check(self.seed == "run" or is_count(self.seed, 0), "seed", "'run' or a whole number from 0", self.seed)
+
+
+@dataclass(frozen=True)
+class PartOptions:
+    """How arrays become a training, a validation and a test part: the keys of the table [data] that any data has.
+
+    label_noise: fraction of the training labels replaced by another class drawn uniformly.
+    scale: "standardize" (mean 0, variance 1), "minmax" (0..1), both per feature; "unit" (everything divided by the
+        largest absolute value: digits / 16, MNIST / 255; better for images, whose rarely lit pixels standardizing blows
+        up) or "none". Fitted on the training part.
+    """
+
+    label_noise: float = 0.0
+    scale: Scale = "standardize"
+    split: SplitOptions = field(default_factory=SplitOptions)
+
+    def __post_init__(self) -> None:
+        check(0 <= self.label_noise <= 1, "label_noise", "a fraction between 0 and 1", self.label_noise)
+        check(self.scale in get_args(Scale), "scale", f"one of {', '.join(get_args(Scale))}", self.scale)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Table [train]: how long a run is, what a step sees, and when it is evaluated."""
+
+    steps: int = 1000
+    batch_size: int | Literal["full"] = "full"
+    evaluate_every: int | None = None
+    evaluate_at: Literal["log"] = "log"
+    evaluations: int = 64
+    dtype: Literal["float32", "float64"] = "float32"
+
+    def __post_init__(self) -> None:
+        check(self.steps >= 1, "steps", "at least 1", self.steps)
+        check(self.batch_size == "full" or self.batch_size >= 1, "batch_size", "'full' or at least 1", self.batch_size)
+        check(
+            self.evaluate_every is None or self.evaluate_every >= 1, "evaluate_every", "at least 1", self.evaluate_every
+        )
+        check(self.evaluations >= 2, "evaluations", "at least 2", self.evaluations)
+
+
+@dataclass(frozen=True)
+class RateGrid:
+    """`learning_rates = {low, high, count}`: a logarithmic grid, the same for every loss."""
+
+    low: float = 1e-3
+    high: float = 1e2
+    count: int = 11
+
+    def __post_init__(self) -> None:
+        check(0 < self.low < self.high < float("inf"), "low, high", "0 < low < high", (self.low, self.high))
+        check(self.count >= 2, "count", "at least 2", self.count)
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Table [sweep]: learning rates, and the seeds that tune and the fresh ones that report."""
+
+    learning_rates: RateGrid = field(default_factory=RateGrid)
+    widen: int = 3
+    """How often the grid may grow by four rates at an end where some loss has its best rate."""
+    seeds: int = 50
+    tuning_seeds: int = 10
+    first_seed: int = 0
+    retire_reached: bool = False
+    """Whether a rate is retired once each of its seeds in a wave has diverged, or has met the highest target and been
+    trained for twice as long as that took. Steps to every target are those of a run to the end. What a retired run has
+    measured last stands for the rest of its curves, final values included, and should it have diverged later, nobody
+    knows."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("widen", 0), ("seeds", 2), ("tuning_seeds", 1), ("first_seed", 0)):
+            check(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """Table [analysis]: what it is to be there, how rates are chosen, how sure intervals are."""
+
+    targets: tuple[float, ...] = (0.9, 0.95)
+    target_metric: Literal["validation_accuracy", "test_accuracy", "train_accuracy"] = "validation_accuracy"
+    sustained: int = 1
+    tune_by: Literal["time_to_target", "final_accuracy"] = "time_to_target"
+    confidence: float = 0.95
+    resamples: int = 4999
+
+    def __post_init__(self) -> None:
+        check(
+            bool(self.targets) and all(0 < t <= 1 for t in self.targets), "targets", "accuracies in 0..1", self.targets
+        )
+        check(self.sustained >= 1, "sustained", "at least 1", self.sustained)
+        check(0 < self.confidence < 1, "confidence", "a level between 0 and 1", self.confidence)
+        check(self.resamples >= 99, "resamples", "at least 99", self.resamples)
+        object.__setattr__(self, "targets", tuple(sorted(set(self.targets))))
+
+
+def check_together(sweep: SweepOptions, analysis: AnalysisOptions) -> None:
+    """Raise a ValueError where options that are fine by themselves contradict one another."""
+    check(
+        not (sweep.retire_reached and analysis.tune_by == "final_accuracy"),
+        "sweep.retire_reached",
+        "false where analysis.tune_by is 'final_accuracy', because retired runs have none",
+        sweep.retire_reached,
+    )

@@ -1,0 +1,84 @@
+"""How a task is cut into waves and segments; all of it depends on sizes alone, so a continued run is cut the same."""
+
+import itertools
+from typing import NamedTuple
+
+import jax
+
+from ce_jax.comparing._task import Task, on_cpu
+from ce_jax.sweeping import Plan, lane_bytes, plan_waves, step_bytes
+from ce_jax.training import Hyperparameters
+
+
+class DeviceSpeed(NamedTuple):
+    """How fast a device trains small classifiers: operations in products and logits, both a second."""
+
+    products: float
+    logits: float
+
+
+# A core of an ordinary CPU, fitted to `bench sweep`; an accelerator full of lanes, fitted to digits on one NVIDIA H100.
+CPU, ACCELERATOR = DeviceSpeed(2e11, 2e8), DeviceSpeed(2e13, 5e10)
+SEGMENT_SECONDS = 10.0
+"""What a kill costs at most, roughly; storing a checkpoint takes milliseconds."""
+LOOKS = 8
+"""Segments of a run, at least, where rates may be retired; with fewer, little is left to save when they are."""
+
+
+def plan_task(task: Task, budget: int, *, rates: int | None = None, seeds: tuple[int, ...] | None = None) -> Plan:
+    """The waves and segments of a task on the devices present.
+
+    Args:
+      task: what is trained.
+      budget: bytes that the lanes of a wave may take on each device.
+      rates: how many hyperparameters train together at most; None for the grid's own number.
+      seeds: sizes of the groups of seeds; None for tuning seeds and fresh ones.
+    """
+    sweep, training = task.sweep, task.training
+    plan = plan_waves(
+        seeds or (sweep.tuning_seeds, sweep.seeds),
+        rates or sweep.learning_rates.count,
+        lane_memory(task),
+        bytes_per_step=step_memory(task),
+        budget=budget,
+        devices=len(jax.devices()),
+    )
+    lanes = plan.seeds_per_wave * plan.rates_per_wave / plan.devices
+    steps = int(SEGMENT_SECONDS / (lanes * seconds_per_step(task)))
+    if sweep.retire_reached:
+        steps = min(steps, -(-training.steps // LOOKS))
+    return plan if steps >= training.steps else plan._replace(segment_steps=max(1, steps))
+
+
+def step_memory(task: Task) -> int:
+    """Estimated bytes that a step of one run touches, for `plan_waves`."""
+    return step_bytes(task.sizes, task.batch, task.splits.train.inputs.itemsize) if on_cpu() else 0
+
+
+def lane_memory(task: Task) -> int:
+    """Estimated bytes of one run: temporary memory, and its state twice, before a segment and after it."""
+    train = task.splits.train.inputs
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    number = jax.ShapeDtypeStruct((), train.dtype)
+    data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[train.ndim - 2 :], leaf.dtype), task.splits)
+    states = []
+    for arm in task.arms:
+        hyper = Hyperparameters(number, dict.fromkeys(arm.options, number))
+        leaves = jax.tree.leaves(jax.eval_shape(task.train(arm).begin, key, hyper, data))
+        states.append(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
+    return lane_bytes(task.sizes, train.shape[-2], train.itemsize) + 2 * max(states)
+
+
+def wave_memory(task: Task, plan: Plan) -> int:
+    """Estimated bytes of one wave, its data included."""
+    data = sum(leaf.nbytes for leaf in jax.tree.leaves(task.splits))
+    if task.per_seed:
+        data = data * plan.seeds_per_wave // len(task.seeds)
+    return lane_memory(task) * plan.seeds_per_wave * plan.rates_per_wave + data
+
+
+def seconds_per_step(task: Task) -> float:
+    """Estimated seconds of one lane's step: a layer is one product forward and two backward."""
+    speed = CPU if on_cpu() else ACCELERATOR
+    products = 6 * sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(task.sizes))
+    return task.batch * (products / speed.products + task.sizes[-1] / speed.logits)

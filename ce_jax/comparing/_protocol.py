@@ -1,0 +1,140 @@
+"""The procedure that every comparison follows, whoever trains, stores and shows.
+
+Every loss is trained on the tuning seeds over the same grid of learning rates. While the best rate of any lies on an
+edge of the grid, the grid grows there, for all alike. Each loss is then trained on fresh seeds, from which alone
+results are reported, each at the rate that the tuning seeds chose.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ce_jax.comparing._arms import Arm
+from ce_jax.comparing._choice import Choice, choose_rates
+from ce_jax.comparing._curves import Curves, LossCurves, joined_rates
+from ce_jax.comparing._options import AnalysisOptions, SweepOptions
+
+WIDEN_BY = 4
+"""Learning rates added past an edge at a time."""
+
+
+class Ask(NamedTuple):
+    """Work to be done: one loss at some learning rates."""
+
+    arm: Arm
+    rates: tuple[float, ...]
+
+
+Train = Callable[[Sequence[Ask], range], Sequence[Mapping[str, Any]]]
+"""`train(asks, seeds)` gives {metric: [rates, seeds, E]} for each of the asks. It sees all work of a phase at once, so
+that losses can share programs and several processes the work; `one_by_one` makes one of a function of a single loss."""
+
+
+class Listener(NamedTuple):
+    """Who is told how far a comparison is; by default nobody."""
+
+    say: Callable[[str], Any] = lambda message: None
+    """One line about what begins or happened."""
+    plan: Callable[[int, int], Any] = lambda classifiers, steps: None
+    """So many more classifiers will be trained, each for so many steps."""
+    advance: Callable[[int, int], Any] = lambda made, spared: None
+    """So many steps of one classifier each have been made, and so many will not have to be: those stored by an earlier
+    try, left to others, or retired."""
+
+
+class Trained(NamedTuple):
+    """What the procedure ends with."""
+
+    tuning: Curves
+    """On the tuning seeds, at every rate."""
+    fresh: Curves
+    """On the fresh seeds, at every rate or at those asked for."""
+    choices: dict[str, Choice]
+    """{loss: its best rate on the tuning seeds}; positions are those in `tuning`."""
+
+    def best(self, loss: str) -> LossCurves:
+        """A loss on the fresh seeds at its own best rate: metrics [1, S, E]."""
+        rate = self.tuning[loss].rates[self.choices[loss].rate]
+        return self.fresh[loss].at(rows=self.fresh[loss].rates == rate)
+
+
+def one_by_one(train: Callable[[Arm, range, tuple[float, ...]], Mapping[str, Any]]) -> Train:
+    """A `Train` that asks `train(arm, seeds, rates) -> {metric: [rates, seeds, E]}` for one loss after the other."""
+    return lambda asks, seeds: [train(ask.arm, seeds, ask.rates) for ask in asks]
+
+
+def tune_and_report(
+    arms: Sequence[Arm],
+    steps: Any,
+    sweep: SweepOptions,
+    analysis: AnalysisOptions,
+    train: Train,
+    *,
+    report_at: Literal["every rate", "best rate"] = "every rate",
+    listener: Listener | None = None,
+) -> Trained:
+    """Tune, widen while a best rate lies on an edge, and train fresh seeds.
+
+    Args:
+      arms: the losses; steps: [E] at which a run is evaluated.
+      sweep: grid and seeds; analysis: what the best rate is.
+      train: does the work.
+      report_at: at which rates of the final grid the fresh seeds are trained.
+      listener: is told what begins.
+
+    Returns:
+      All curves, and the rate of each loss.
+    """
+    listener, steps = listener or Listener(), np.asarray(steps)
+    grid = sweep.learning_rates
+    rates = [float(rate) for rate in np.geomspace(grid.low, grid.high, grid.count)]
+    first = sweep.first_seed
+    tuning_seeds = range(first, first + sweep.tuning_seeds)
+    fresh_seeds = range(tuning_seeds.stop, tuning_seeds.stop + sweep.seeds)
+
+    def curves(asks: Sequence[Ask], seeds: range) -> Curves:
+        measured = zip(asks, train(asks, seeds), strict=True)
+        return Curves(
+            steps,
+            np.asarray(seeds),
+            {ask.arm.label: LossCurves(np.asarray(ask.rates), metrics) for ask, metrics in measured},
+        )
+
+    tuning, added = None, rates
+    for widening in range(sweep.widen + 1):
+        listener.plan(len(arms) * len(added) * len(tuning_seeds), int(steps[-1]))
+        if report_at == "every rate":  # they will be trained on the fresh seeds too
+            listener.plan(len(arms) * len(added) * len(fresh_seeds), int(steps[-1]))
+        listener.say(f"tuning: {len(added)} learning rates x {len(tuning_seeds)} seeds for each loss")
+        more = curves([Ask(arm, tuple(added)) for arm in arms], tuning_seeds)
+        tuning = more if tuning is None else _with_rates(tuning, more)
+        choices = choose_rates(tuning, analysis)
+        edges = {choice.edge for choice in choices.values()} - {0}
+        if not edges or widening == sweep.widen:
+            break
+        added = rates_beyond(rates, edges, WIDEN_BY)
+        rates = sorted(rates + added)
+        listener.say(f"a best rate lies on the edge: widening the grid to {rates[0]:.3g} .. {rates[-1]:.3g}")
+    if report_at == "every rate":
+        listener.say(f"reporting: {len(rates)} learning rates x {len(fresh_seeds)} fresh seeds for each loss")
+        asks = [Ask(arm, tuple(rates)) for arm in arms]
+    else:
+        listener.plan(len(arms) * len(fresh_seeds), int(steps[-1]))
+        listener.say(f"reporting: each loss at its best rate x {len(fresh_seeds)} fresh seeds")
+        asks = [Ask(arm, (rates[choices[arm.label].rate],)) for arm in arms]
+    assert tuning is not None
+    return Trained(tuning, curves(asks, fresh_seeds), choices)
+
+
+def rates_beyond(rates: Sequence[float], edges: set[int], count: int) -> list[float]:
+    """`count` more rates past each of the `edges` (-1 low, 1 high), at the grid's own logarithmic spacing."""
+    factor = (rates[-1] / rates[0]) ** (1 / (len(rates) - 1))
+    below = [rates[0] / factor**step for step in range(1, count + 1)] if -1 in edges else []
+    above = [rates[-1] * factor**step for step in range(1, count + 1)] if 1 in edges else []
+    return sorted(below + above)
+
+
+def _with_rates(curves: Curves, more: Curves) -> Curves:
+    losses = {label: joined_rates([one, more[label]]) for label, one in curves.losses.items()}
+    return Curves(curves.steps, curves.seeds, losses)

@@ -1,0 +1,84 @@
+"""The table of a comparison as plain text and as HTML: the same rows on a terminal, in `print` and in a notebook."""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ce_jax.comparing._formats import count, display_name, interval, ratio, share
+from ce_jax.comparing._words import goal_text, label, level, shown_target, speed_rows
+
+HEADINGS = ("loss", "reached", "median\nsteps", "mean\nsteps", "ratio", "test\naccuracy")
+
+
+def table_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """One row per loss at the target of the headline, columns as in `HEADINGS`; an interval is a second line."""
+    target = shown_target(summary)
+    rows: list[tuple[str, ...]] = []
+    for row in speed_rows(summary):
+        if row["target"] != target:
+            continue
+        final, against = summary["losses"][row["loss"]]["final"]["test_accuracy"], row["against"]
+        rows.append(
+            (
+                display_name(row["loss"]),
+                share(row["reached"]),
+                count(row["median_steps"]),
+                _with_interval(row["rmst_steps"], row["rmst_ci"], count),
+                _with_interval(against["rmst_ratio"], against["ci"], ratio) if against else "",
+                _with_interval(final["mean"], final["ci"], share),
+            )
+        )
+    return rows
+
+
+def text_table(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """A table for each workload, and how to read them, in plain text."""
+    parts = [f"{_title(summary)}\n{_aligned([HEADINGS, *table_rows(summary)])}" for summary in summaries]
+    return "\n\n".join([*parts, _note(summaries)])
+
+
+def html_table(summary: Mapping[str, Any]) -> str:
+    """The table of one workload as a fragment of HTML."""
+
+    def cells(row: Sequence[str], tag: str) -> str:
+        return "".join(f"<{tag}>{html.escape(cell).replace(chr(10), '<br>')}</{tag}>" for cell in row)
+
+    rows = [f"<tr>{cells(HEADINGS, 'th')}</tr>", *(f"<tr>{cells(row, 'td')}</tr>" for row in table_rows(summary))]
+    caption = f"<caption>{html.escape(_title(summary))}</caption>"
+    return f"<table>{caption}{''.join(rows)}</table><p>{html.escape(_note([summary]))}</p>"
+
+
+def _title(summary: Mapping[str, Any]) -> str:
+    return f"{label(summary)}: {goal_text(summary, shown_target(summary))}"
+
+
+def _note(summaries: Sequence[Mapping[str, Any]]) -> str:
+    return f"ratio: mean steps, first loss ÷ this loss; in second lines: {level(summaries[0])} intervals"
+
+
+def _with_interval(value: float | None, bounds: Sequence[float] | None, form: Callable[[float | None], str]) -> str:
+    return f"{form(value)}\n{interval(bounds, form).replace(' to ', '–').removesuffix(' %')}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells of one or two lines in columns: the first to the left, the others to the right, a rule below.
+
+    >>> print(_aligned([("loss", "mean\\nsteps"), ("ssr", "12\\n9–15")]))
+    loss  mean
+         steps
+    ----------
+    ssr     12
+          9–15
+    """
+    split = [[cell.split("\n") for cell in row] for row in rows]
+    widths = [max(len(line) for row in split for line in row[column]) for column in range(len(rows[0]))]
+    lines: list[str] = []
+    for number, row in enumerate(split):
+        height = max(map(len, row))
+        for line in range(height):
+            cells = [cell[line] if line < len(cell) else "" for cell in row]
+            shown = [cells[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))]
+            lines.append(" ".join(shown).rstrip())
+        if number == 0:
+            lines.append("-" * (sum(widths) + len(widths) - 1))
+    return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""What a comparison trains, with everything that shapes its programs."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ce_jax.comparing._arms import Arm
+from ce_jax.comparing._options import AnalysisOptions, SweepOptions, TrainOptions
+from ce_jax.models import Model
+from ce_jax.sweeping import row_block
+from ce_jax.training import Hyperparameters, Splits, Training, evaluation_steps, make_train
+
+
+class Task(NamedTuple):
+    """Data, model, losses and settings of one comparison."""
+
+    model: Model
+    arms: tuple[Arm, ...]
+    splits: Splits
+    """Arrays of the three parts; with a leading axis, one split for each of the `seeds`."""
+    num_classes: int
+    optimizer: str
+    optimizer_options: Mapping[str, Any]
+    gradient: str
+    training: TrainOptions
+    sweep: SweepOptions
+    analysis: AnalysisOptions
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """[S] all seeds, those that tune first."""
+        return self.sweep.first_seed + np.arange(self.sweep.tuning_seeds + self.sweep.seeds)
+
+    @property
+    def evaluate_at(self) -> tuple[int, ...]:
+        """The evaluated steps."""
+        training = self.training
+        return evaluation_steps(training.steps, every=training.evaluate_every, points=training.evaluations)
+
+    @property
+    def per_seed(self) -> bool:
+        """Whether every seed has a split of its own."""
+        return np.ndim(self.splits.train.labels) == 2
+
+    @property
+    def batch(self) -> int:
+        """Examples in a training step."""
+        size = self.training.batch_size
+        return self.splits.train.inputs.shape[-2] if size == "full" else size
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths of all layers, features first and classes last."""
+        return (self.splits.train.inputs.shape[-1], *self.model.hidden, self.num_classes)
+
+    def train(self, arm: Arm) -> Training:
+        """The pure training function of an arm."""
+        return make_train(
+            self.model,
+            arm.loss,
+            num_classes=self.num_classes,
+            evaluate_at=self.evaluate_at,
+            optimizer=self.optimizer,
+            optimizer_options=self.optimizer_options,
+            batch_size=None if self.training.batch_size == "full" else self.batch,
+            row_block=row_block(self.batch) if on_cpu() else None,
+            gradient=self.gradient,
+        )
+
+    def splits_of(self, positions: Any) -> Splits:
+        """The splits of some of the seeds, by position; where all seeds share one, that one."""
+        return jax.tree.map(lambda leaf: leaf[positions], self.splits) if self.per_seed else self.splits
+
+    def hyper(self, points: list[tuple[Arm, float]]) -> Hyperparameters:
+        """Rates and options of some (arm, rate) of one program."""
+        dtype = self.training.dtype
+        options = {name: np.array([arm.options[name] for arm, _ in points], dtype) for name in points[0][0].options}
+        return Hyperparameters(np.array([rate for _, rate in points], dtype), options)
+
+
+def on_cpu() -> bool:
+    """Whether waves have to fit the caches of a CPU; other devices are fastest when their memory is full of lanes."""
+    return jax.devices()[0].platform == "cpu"
+
+
+def check_task(task: Task) -> None:
+    """Trace (not run) what every arm computes first, so that what does not fit is said before anything is computed.
+
+    Raises:
+      ValueError: a batch larger than the training part, a loss that fails or has another shape than one value per
+        example, a start that does not fit the model, an option that the optimizer does not have.
+    """
+    size = task.splits.train.inputs.shape[-2]
+    if task.batch > size:
+        raise ValueError(f"train.batch_size: expected at most the {size} training examples, got {task.batch}")
+    logits = jax.ShapeDtypeStruct((5, task.num_classes), jnp.float32)
+    labels = jax.ShapeDtypeStruct((5,), jnp.int32)
+    for arm in task.arms:
+        try:
+            out = jax.eval_shape(lambda z, y, arm=arm: arm.loss.value(z, y, **arm.options), logits, labels)
+        except Exception as error:
+            raise ValueError(f"loss: {arm.label}: fails on logits {list(logits.shape)}: {first_line(error)}") from None
+        if getattr(out, "shape", None) != (5,):
+            came = getattr(out, "shape", type(out))
+            raise ValueError(f"loss: {arm.label}: expected one value per example, shape (5,), got {came}")
+        task.train(arm)
+    try:
+        jax.eval_shape(lambda: task.model.init(jax.random.key(0), task.sizes[0], task.num_classes))
+    except ValueError as error:
+        raise ValueError(first_line(error)) from None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its name where it has none."""
+    return (str(error) or type(error).__name__).splitlines()[0]

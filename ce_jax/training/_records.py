@@ -1,0 +1,71 @@
+"""What a training run takes, carries and measures."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from jax import Array
+
+from ce_jax.models import Params
+
+METRICS = (
+    "train_loss",
+    "cross_entropy",
+    "ssr",
+    "train_accuracy",
+    "validation_accuracy",
+    "test_accuracy",
+    "gradient_norm",
+    "true_class_probability",
+)
+"""What a run records at every evaluation step. `train_loss` is the loss trained on; it, `cross_entropy`, `ssr`,
+`gradient_norm` and `true_class_probability` are means over the training part."""
+
+
+class Part(NamedTuple):
+    """One part of a data set: inputs [N, D] and integer labels [N]."""
+
+    inputs: Any
+    labels: Any
+
+
+class Splits(NamedTuple):
+    """Training, validation and test part. A leading seed axis on every array means one split per seed."""
+
+    train: Part
+    validation: Part
+    test: Part
+
+
+class Hyperparameters(NamedTuple):
+    """What varies between the runs of one compiled program: the learning rate and the loss's traced options."""
+
+    learning_rate: Any
+    loss_options: Mapping[str, Any] = {}
+
+
+class State(NamedTuple):
+    """What a run carries from step to step."""
+
+    params: Params
+    """Weights [out, in], the transpose of the model's own."""
+    optimizer_state: Any
+    alive: Array
+    """False from the first evaluation at which something was not finite."""
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A training run piece by piece, as pure functions: what the loop and the sweeps ask of it."""
+
+    @property
+    def evaluate_at(self) -> tuple[int, ...]:
+        """The steps at which it is evaluated, the first 0 and the last the end."""
+
+    def begin(self, key: Array, hyper: Hyperparameters, data: Splits) -> State:
+        """The state before the first step."""
+
+    def step(self, key: Array, index: Array, state: State, hyper: Hyperparameters, data: Splits) -> State:
+        """The state after step `index`, counted from 0."""
+
+    def evaluate(self, state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
+        """The state, marked if it has diverged, and {metric: value}."""

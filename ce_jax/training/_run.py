@@ -1,0 +1,172 @@
+"""A whole training run as one pure function of (key, hyperparameters, data).
+
+`make_train` fixes everything that shapes the program (model, loss, optimizer, batch size, evaluation steps) and returns
+a `Training`, `train(key, hyper, data) -> {metric: [E]}`. Everything that merely varies between runs is an argument, so
+a sweep is `jit(vmap(vmap(train)))` and learning rates, seeds and parameters of a loss family never recompile.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from ce_jax.losses import Loss, as_loss
+from ce_jax.models import Model
+from ce_jax.training._gradients import in_row_blocks, transposed, value_and_gradient_of
+from ce_jax.training._loop import whole_run
+from ce_jax.training._metrics import metrics
+from ce_jax.training._optimizers import make_optimizer
+from ce_jax.training._records import Hyperparameters, Part, Splits, State
+from ce_jax.training._shuffle import shuffled
+
+
+def _exact_products(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Products of float32 in float32, where GPUs round factors to 10 bits and TPUs to 7; JAX's own setting wins."""
+
+    @functools.wraps(function)
+    def exact(*arguments: Any) -> Any:
+        setting = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+        with jax.default_matmul_precision(setting or "highest"):
+            return function(*arguments)
+
+    return exact
+
+
+# Compared and hashed by identity: jax.jit needs a hash, which the optimizer's dict of options does not have.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Training:
+    """The settings of a training run, which is a pure function of what they leave open; made by `make_train`.
+
+    Called, it is the whole run: `training(key, hyper, data) -> {metric: [E]}`. Piece by piece it is a `Trainable`.
+    """
+
+    model: Model
+    loss: Loss
+    num_classes: int
+    evaluate_at: tuple[int, ...]
+    optimizer: str
+    optimizer_options: Mapping[str, Any]
+    batch_size: int | None
+    row_block: int | None
+    gradient: str
+
+    def __call__(self, key: Array, hyper: Hyperparameters, data: Splits) -> dict[str, Array]:
+        """All evaluations of a run from its first step to its last."""
+        return whole_run(self, key, hyper, data)[1]
+
+    def begin(self, key: Array, hyper: Hyperparameters, data: Splits) -> State:
+        """The state before the first step."""
+        inputs = jnp.asarray(data.train.inputs)
+        # The first of the key's two halves draws the parameters; `_batch` takes the second.
+        params = self.model.init(jax.random.split(key)[0], inputs.shape[1], self.num_classes)
+        # The data decide the precision of a run, whatever dtype explicit start parameters have.
+        params = jax.tree.map(lambda leaf: leaf.astype(inputs.dtype), transposed(params))
+        return State(params, self._transform(hyper).init(params), jnp.array(True))
+
+    @_exact_products
+    def step(self, key: Array, index: Array, state: State, hyper: Hyperparameters, data: Splits) -> State:
+        """The state after step `index`, counted from 0."""
+        gradient_of = in_row_blocks(self._value_and_gradient, self.row_block)
+        gradients = gradient_of(state.params, *self._batch(key, index, data.train), hyper.loss_options)
+        updates, optimizer_state = self._transform(hyper).update(gradients, state.optimizer_state, state.params)
+        return State(optax.apply_updates(state.params, updates), optimizer_state, state.alive)
+
+    @_exact_products
+    def evaluate(self, state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
+        """The state, marked if it has diverged, and {metric: value}."""
+        data = jax.tree.map(jnp.asarray, data)
+        value, gradients, logits = self._value_and_gradient(state.params, *data.train, hyper.loss_options)
+        measured = metrics(self.model, transposed(state.params), data, value, gradients, logits)
+        # From the last `alive` on, so that a run that has diverged stays so even if its values were finite again.
+        alive = state.alive & jnp.isfinite(value) & jnp.isfinite(measured["gradient_norm"])
+        return state._replace(alive=alive), {name: jnp.where(alive, m, jnp.nan) for name, m in measured.items()}
+
+    def _transform(self, hyper: Hyperparameters) -> Any:
+        return make_optimizer(self.optimizer, hyper.learning_rate, self.optimizer_options)
+
+    @property
+    def _value_and_gradient(self) -> Callable[..., tuple[Array, Any, Array]]:
+        return value_and_gradient_of(self.model, self.loss, self.gradient)
+
+    def _batch(self, key: Array, index: Array, train: Part) -> tuple[Array, Array]:
+        inputs, labels = jax.tree.map(jnp.asarray, train)
+        if self.batch_size is None:
+            return inputs, labels
+        size = len(labels)
+        if self.batch_size > size:
+            raise ValueError(f"batch_size: expected at most the {size} training examples, got {self.batch_size}")
+        # A batch follows from key and step alone, so a run goes on from a checkpoint with no order of examples stored.
+        epoch, position = jnp.divmod(index, size // self.batch_size)
+        positions = position * self.batch_size + jnp.arange(self.batch_size, dtype=jnp.int32)
+        chosen = shuffled(jax.random.fold_in(jax.random.split(key)[1], epoch), positions, size)
+        return inputs[chosen], labels[chosen]
+
+
+def make_train(
+    model: Model,
+    loss: Loss | str | Callable[..., Array],
+    *,
+    num_classes: int,
+    evaluate_at: Sequence[int],
+    optimizer: str = "sgd",
+    optimizer_options: Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
+    row_block: int | None = None,
+    gradient: str = "autodiff",
+) -> Training:
+    """Build `train(key, hyper, data) -> {metric: [E]}`, a whole training run.
+
+    Args:
+      model: a `linear` or `mlp`.
+      loss: a name of `LOSSES`, a `Loss`, or a function of (logits [N, K], labels [N]) with values [N].
+      num_classes: K.
+      evaluate_at: increasing steps, the first 0; the run ends at the last one (`evaluation_steps` makes them).
+      optimizer: name of an optax optimizer; optimizer_options: its further arguments.
+      batch_size: None for the full training part; otherwise each epoch visits a fresh permutation in batches of
+        this size (a remainder smaller than a batch waits for the next epoch's permutation).
+      row_block: a step adds up its gradient over blocks of so many examples, for batches that are wider than a cache
+        (`ce_jax.sweeping.row_block`); None for the whole batch at once.
+      gradient: `autodiff` (jax.grad of loss and model) or `manual` (`ce_jax.backprop`, no autodiff).
+
+    Returns:
+      A pure function, see `Training`. `key` is split in two, initial parameters and batch order, so two losses given
+      the same key start equal and see equal batches. Divergence is a result, not an error: every metric is NaN from
+      the first evaluation at which the loss or its gradient was not finite.
+
+    Raises:
+      ValueError: unknown loss, optimizer or gradient route, evaluation steps that do not start at 0 or do not increase.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from ce_jax import linear
+    >>> train = make_train(linear(), "ssr", num_classes=2, evaluate_at=(0, 10, 100))
+    >>> part = Part(jnp.array([[-1.0], [1.0]]), jnp.array([0, 1]))
+    >>> curves = jax.jit(train)(jax.random.key(0), Hyperparameters(1.0), Splits(part, part, part))
+    >>> bool(curves["ssr"][-1] < curves["ssr"][0])
+    True
+    """
+    loss = as_loss(loss)
+    steps = np.asarray(evaluate_at, np.int32)
+    if steps[0] != 0 or np.any(np.diff(steps) <= 0):
+        raise ValueError(f"evaluate_at: expected increasing steps that start at 0, got {tuple(evaluate_at)}")
+    if gradient not in ("autodiff", "manual"):
+        raise ValueError(f"gradient: expected 'autodiff' or 'manual', got {gradient!r}")
+    if gradient == "manual" and loss.grad is None:
+        raise ValueError(f"gradient: expected 'autodiff', as {loss.name} has no hand-written gradient, got 'manual'")
+    make_optimizer(optimizer, 0.1, optimizer_options)  # wrong names fail here, not inside a trace
+    return Training(
+        model=model,
+        loss=loss,
+        num_classes=num_classes,
+        evaluate_at=tuple(int(at) for at in steps),
+        optimizer=optimizer,
+        optimizer_options=dict(optimizer_options or {}),
+        batch_size=batch_size,
+        row_block=row_block,
+        gradient=gradient,
+    )

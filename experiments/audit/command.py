@@ -1,0 +1,89 @@
+"""The command: measure, print, store, draw, and tell by the exit code whether every declared bound holds."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import polars as pl
+from rich.console import Console
+
+from ce_jax.auditing import PEERS, BoundCheck, Record, check_bounds, error_against_margin, torch_peers
+from ce_jax.comparing import arms_of
+from ce_jax.losses import LOSSES
+from experiments.audit import measuring
+from experiments.audit.figure import margin_figure
+from experiments.audit.tables import bounds_table, loss_tables
+from experiments.files import write_bytes, write_json
+from experiments.pages import canvas
+from experiments.run.workload import find_loss
+from experiments.runtime import prepare_jax
+
+SUBJECTS = ("cross_entropy", "ssr")  # audited in full when no loss is named
+
+
+def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Console) -> int:
+    """`audit`: print the worst errors of every loss, write audit.csv, audit.json and a figure into `out`.
+
+    Returns:
+      0, or 1 where a declared bound is broken.
+
+    Raises:
+      UserError: a name is neither in `LOSSES` nor module:function.
+    """
+    arms = arms_of(list(dict.fromkeys(losses)) or list(LOSSES), find_loss)
+    prepare_jax()
+    torch = torch_peers()
+    if not torch:
+        console.print("PyTorch is not installed and left out (pip install torch)", markup=False)
+    short, full = (measuring.QUICK, measuring.QUICK_FULL) if quick else (measuring.SHORT, measuring.FULL)
+    in_full = SUBJECTS if not losses else [arm.loss.name for arm in arms]
+    subjects = [(arm.loss, full if arm.loss.name in in_full else short) for arm in arms]
+    records = measuring.run_audit(subjects, PEERS | torch)
+    checks = check_bounds(records)
+    # Tables that are squeezed into 80 columns where there is no terminal could not be read.
+    wide = Console(file=console.file, width=max(console.width, 130), highlight=False)
+    for label in dict.fromkeys(record.loss for record in records):
+        for table in loss_tables(label, [record for record in records if record.loss == label]):
+            wide.print(table)
+    wide.print(bounds_table(checks))
+    out.mkdir(parents=True, exist_ok=True)
+    store(out, records, checks, quick)
+    figure = margin_figure({name: error_against_margin(name) for name in SUBJECTS})
+    canvas.save(figure, out, "error-against-margin")
+    broken = [check for check in checks if not check.kept]
+    for check in broken:
+        console.print(f"BROKEN: {check.describe()}", markup=False, soft_wrap=True)
+    console.print(f"{len(checks) - len(broken)} of {len(checks)} bounds kept; written: {out}", soft_wrap=True)
+    return 1 if broken else 0
+
+
+def store(out: Path, records: Sequence[Record], checks: Sequence[BoundCheck], quick: bool) -> None:
+    """Write audit.csv, a row per record, and audit.json, which has the bounds too; null is infinite or undefined."""
+    table = pl.DataFrame([record._asdict() for record in records])
+    write_bytes(out / "audit.csv", table.write_csv().encode())
+    content = {
+        "schema": 1,
+        "quick": quick,
+        "versions": {"jax": jax.__version__, "numpy": np.__version__},
+        "device": jax.devices()[0].device_kind,
+        "records": [{key: _finite(x) for key, x in record._asdict().items()} for record in records],
+        "bounds": [
+            {
+                "title": check.bound.title,
+                "measure": check.bound.measure,
+                "limit": check.limit,
+                "worst": _finite(check.worst),
+                "kept": check.kept,
+                **{key: getattr(check.record, key) for key in ("loss", "dtype", "route", "regime", "num_classes")},
+            }
+            for check in checks
+        ],
+    }
+    write_json(out / "audit.json", content)
+
+
+def _finite(x: Any) -> Any:
+    return None if isinstance(x, float) and not math.isfinite(x) else x

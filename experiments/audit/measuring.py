@@ -1,0 +1,51 @@
+"""What the command measures: the options of each loss, the programs in each dtype, and the audits of them all."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from ce_jax.auditing import FIRST_ORDER, PROGRAMS, ROUTES, Peer, Program, Record, audit
+from ce_jax.losses import LOSSES, Loss
+from experiments.errors import UserError
+
+ProgramsByDtype = Mapping[str, Sequence[Program]]
+
+# Options that a loss is audited at, beside its defaults; all can be traced, so each loss is compiled once.
+OPTIONS: dict[str, tuple[Mapping[str, float], ...]] = {
+    "lq_loss": ({"q": 0.0}, {"q": 0.5}, {"q": 1.0}),
+    "power_loss": ({"beta": 0.0}, {"beta": 0.5}, {"beta": 1.0}),
+}
+FULL: ProgramsByDtype = {
+    "float32": PROGRAMS,
+    "float64": (Program(10), Program(1000, FIRST_ORDER, 4, peers=False)),
+    "bfloat16": (Program(10),),
+    "float16": (Program(10, peers=False),),
+}
+SHORT: ProgramsByDtype = {
+    "float32": (Program(10), Program(4, ROUTES[4:], 9), Program(1, FIRST_ORDER[:2], 5, peers=False)),
+    "float64": (Program(10, FIRST_ORDER[:3], peers=False),),
+    "bfloat16": (Program(10, FIRST_ORDER[:2], peers=False),),
+}
+QUICK: ProgramsByDtype = {"float32": (Program(10, FIRST_ORDER[:3]),)}
+QUICK_FULL: ProgramsByDtype = {
+    "float32": (Program(10), Program(1, FIRST_ORDER[:2], 5, peers=False)),
+    "bfloat16": (Program(10, FIRST_ORDER[:2], peers=False),),
+}
+
+
+def run_audit(subjects: Iterable[tuple[Loss, ProgramsByDtype]], peers: Mapping[str, Peer]) -> list[Record]:
+    """Audits of all losses in all dtypes; several at a time, because compiling takes most of the time."""
+    tasks = [(loss, dtype, programs) for loss, by_dtype in subjects for dtype, programs in by_dtype.items()]
+
+    def run(task: tuple[Loss, str, Sequence[Program]]) -> list[Record]:
+        loss, dtype, programs = task
+        try:
+            return audit(loss, dtype=dtype, options=OPTIONS.get(loss.name, ()), programs=programs, peers=peers)
+        except Exception as error:
+            if loss.name in LOSSES:
+                raise
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise UserError(f"loss: {loss.name}: fails on {dtype} logits [N, K] and labels [N]: {reason}") from None
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return [record for records in pool.map(run, tasks) for record in records]

@@ -1,0 +1,95 @@
+"""The command: measure the suites that are asked for, print and store what was measured."""
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+from rich.console import Console
+
+from ce_jax.auditing import have_torch
+from experiments.bench.losses import loss_points
+from experiments.bench.scaling import fit, scaling_points, segment_overhead
+from experiments.bench.sweeps import sweep_points
+from experiments.bench.tables import point_line, points_table, scaling_table
+from experiments.bench.timing import Point, machine_limits
+from experiments.errors import UserError, nearest
+from experiments.files import write_json
+from experiments.runtime import prepare_jax
+
+SUITES = ("loss", "sweep", "scaling")
+LEAST_RUNS = 7  # fewer rounds, and one disturbance moves the median
+POD = {"lanes": 10_000_000, "steps": 1000, "devices": 4096}
+"""What the cost model is asked to predict: ten million classifiers on as many cores as a pod may have."""
+
+
+def bench_command(names: Sequence[str], out: Path, runs: int, console: Console) -> int:
+    """`bench`: measure the suites named (all by default), print a line for each point, write `out/bench.json`."""
+    for name in names:
+        if name not in SUITES:
+            raise UserError(f"bench: expected one of {', '.join(SUITES)}, got {name!r}{nearest(name, SUITES)}")
+    if runs < LEAST_RUNS:
+        raise UserError(f"--runs: expected at least {LEAST_RUNS}, got {runs}")
+    if not have_torch():
+        console.print("PyTorch is not installed: its columns are missing (pip install torch==2.13.0)")
+    prepare_jax()
+    limits = machine_limits(runs)
+    console.print("this machine now: " + ", ".join(f"{key} {value:.1f}" for key, value in limits.items()))
+    suites = names or SUITES
+    points = []
+    for point in _points(suites, runs, limits):
+        points.append(point)
+        console.print(point_line(point), markup=False, soft_wrap=True)
+    out.mkdir(parents=True, exist_ok=True)
+    _store(out / "bench.json", points, limits)
+    if "scaling" in suites:
+        _scaling(runs, out, console)
+    for suite in dict.fromkeys(point.suite for point in points):
+        console.print(points_table(suite, [point for point in points if point.suite == suite]))
+    console.print(f"written: {out / 'bench.json'}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _points(suites: Sequence[str], runs: int, limits: dict[str, float]) -> Iterator[Point]:
+    for suite in suites:
+        if suite != "scaling":
+            yield from loss_points(runs) if suite == "loss" else sweep_points(runs, limits)
+
+
+def _store(path: Path, points: Sequence[Point], limits: dict[str, float]) -> None:
+    device = jax.devices()[0]
+    packages = ("jax", "jaxlib", "optax", "numpy", *(("torch",) if have_torch() else ()))
+    versions = {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+    content = {
+        "schema": 1,
+        "device": f"{device.platform}: {device.device_kind}",
+        "versions": versions,
+        "limits": limits,
+        "points": [point._asdict() for point in points],
+    }
+    write_json(path, content)
+
+
+def _scaling(runs: int, out: Path, console: Console) -> None:
+    """Measure, print and store how sweeps scale, and say what the fitted cost model predicts for a pod."""
+    points = list(scaling_points(runs))
+    model, largest = fit(points), max(points, key=lambda point: point.lanes)
+    console.print(scaling_table(points))
+    console.print(
+        f"cost model: {model.begin:.2g} s + {model.call:.2g} s a wave + {model.step:.2g} s a step; "
+        f"within {100 * model.worst:.0f} % of all that was measured"
+    )
+    wave = largest.wave / largest.devices * POD["devices"]
+    console.print(
+        f"prediction, not a measurement: {POD['lanes']:,} classifiers of {POD['steps']:,} steps on {POD['devices']:,} "
+        f"devices like these take {model.seconds(**POD, wave=wave):,.0f} s and compiling"
+    )
+    overhead = segment_overhead(runs, out)
+    console.print(
+        f"segments of about a second, a checkpoint after each: {100 * overhead:+.1f} % of the time of one call"
+    )
+    write_json(
+        out / "scaling.json",
+        {"points": [point._asdict() for point in points], "model": model._asdict(), "segment_overhead": overhead},
+    )

@@ -1,0 +1,55 @@
+"""What the command prints: a line for each point, a table for each suite."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from experiments.bench.scaling import BATCH, HIDDEN, STEPS, ScalingPoint
+from experiments.bench.timing import Point
+
+
+def point_line(point: Point) -> str:
+    """One point with every peer, in its unit."""
+    peers = ", ".join(f"{name} {'missing' if rate is None else f'{rate:,.4g}'}" for name, rate in point.peers.items())
+    return f"{point.suite} {point.name}: ours {point.ours:,.4g} {point.unit}; {peers}"
+
+
+def points_table(suite: str, points: Sequence[Point]) -> Table:
+    """How many times faster than each peer: a row per point and peer."""
+    table = Table(box=SIMPLE_HEAD, title=f"suite {suite}: how many times faster than each peer, in one run")
+    table.add_column("point", no_wrap=True)
+    table.add_column("peer", no_wrap=True)
+    for name in ("faster", "of limit", "compile"):
+        table.add_column(name, justify="right")
+    for point in points:
+        for row, (name, value) in enumerate(point.peers.items()):
+            faster = (
+                None if value is None else (point.ours / value if point.unit.endswith("/s") else value / point.ours)
+            )
+            table.add_row(
+                point.name if row == 0 else "",
+                name,
+                "missing" if faster is None else f"{faster:.2f}",
+                f"{point.fraction_of_limit:.2f}" if row == 0 and point.fraction_of_limit else "",
+                f"{point.compile_seconds:.1f} s" if row == 0 and point.compile_seconds else "",
+                end_section=row == len(point.peers) - 1,
+            )
+    return table
+
+
+def scaling_table(points: Sequence[ScalingPoint]) -> Table:
+    """Throughput and memory: a row per number of devices and lanes."""
+    table = Table(box=SIMPLE_HEAD, title=f"suite scaling: iris 4-{HIDDEN}-3, batches of {BATCH}, {STEPS} steps")
+    for name in ("devices", "lanes", "a wave", "steps a second", "MiB a wave", "MiB, peak"):
+        table.add_column(name, justify="right")
+    for point in points:
+        table.add_row(
+            str(point.devices),
+            f"{point.lanes:,}",
+            f"{point.wave:,}",
+            f"{point.rate:,.0f}",
+            f"{point.wave_bytes / 2**20:.1f}",
+            f"{point.peak_bytes / 2**20:,.0f}",
+        )
+    return table

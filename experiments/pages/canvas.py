@@ -1,0 +1,139 @@
+"""The canvas of every figure of this project: its style, the looks of losses, titles, legends and files.
+
+Every figure tells losses apart by colour, line style and marker at once (`styles`), the same in all of them. Only
+`save` touches a file.
+"""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import NDArray
+
+from ce_jax.comparing import display_name
+from experiments.files import write_bytes
+
+Array = NDArray[Any]
+
+# Okabe & Ito's colour-blind-safe colours, with yellow (too faint on white) replaced by a brown.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A5C3E")
+LINE_STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
+# These three keep their looks in every run, whichever other losses take part.
+PINNED = ("cross_entropy", "ssr", "ssr_on_logits")
+MOST_BANDS = 4  # more shaded bands than this hide one another
+
+SETTINGS: Any = {  # matplotlib types its keys as one long Literal
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5.5,
+    "svg.fonttype": "path",
+}
+
+
+class Style(NamedTuple):
+    """How one loss is drawn; field names are matplotlib's keyword arguments."""
+
+    color: str
+    linestyle: Any
+    marker: str
+
+
+def styles(losses: Iterable[str]) -> dict[str, Style]:
+    """A distinct colour, line style and marker per loss; the first 40 pairs of colour and line style never repeat.
+
+    >>> styles(["ssr"])["ssr"] == styles(["cross_entropy", "ssr"])["ssr"]
+    True
+    """
+    names = list(dict.fromkeys(losses))
+    order = [*PINNED, *(name for name in names if name not in PINNED)]
+    index = {name: place for place, name in enumerate(order)}
+    return {
+        name: Style(
+            COLOURS[index[name] % len(COLOURS)],
+            LINE_STYLES[index[name] % len(LINE_STYLES)],
+            MARKERS[index[name] % len(MARKERS)],
+        )
+        for name in names
+    }
+
+
+def panels(
+    count: int, *, width: float = 9.0, height: float = 3.8, columns: int = 2, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels; width of the whole and height of a row are in inches."""
+    rows = -(-count // columns)
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        grid = figure.subplots(rows, min(columns, count), squeeze=False, sharey=sharey).ravel().tolist()
+    for empty in grid[count:]:
+        empty.remove()
+    return figure, grid[:count]
+
+
+def title(axes: Axes, words: str) -> None:
+    """A title over the left edge, with dollar signs escaped: matplotlib would read mathematics between them."""
+    axes.set_title(words.replace("$", r"\$"), loc="left", fontsize=11)
+
+
+def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] = ()) -> None:
+    """A legend of the losses and of what else is drawn, above the panels in as many columns as fit."""
+    names = {loss: display_name(loss).replace("$", r"\$") for loss in looks}  # a dollar sign would start mathematics
+    handles = [*(Line2D([], [], **look._asdict(), label=names[loss]) for loss, look in looks.items()), *extra]
+    with matplotlib.rc_context(SETTINGS):
+        columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
+        figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=3.2)
+    figure.set_figheight(figure.get_figheight() + 0.21 * -(-len(handles) // columns))  # the panels keep their height
+
+
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """The most legend columns that fit: matplotlib lets a legend run out of its figure."""
+    for columns in range(len(labels), 1, -1):
+        filled = np.array_split(np.array(labels), columns)  # as matplotlib fills them
+        # In inches: a handle with its gaps takes 0.85, a letter of this size about 0.08.
+        if sum(0.85 + 0.08 * max(map(len, column)) for column in filled) <= width:
+            return columns
+    return 1
+
+
+def step_axis(axes: Axes, which: str, steps: Array) -> None:
+    """Logarithmic, but linear from 0 to the first decade that is evaluated, so that step 0 shows."""
+    first = float(np.min(steps[steps > 0], initial=max(float(steps[-1]), 1.0)))
+    threshold = 10.0 ** np.floor(np.log10(first))
+    getattr(axes, f"set_{which}scale")("symlog", linthresh=threshold, linscale=0.5)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    getattr(axes, f"set_{which}lim")(-0.1 * threshold, float(steps[-1]))
+
+
+def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """Write `name`.svg and `name`.png into `folder`, byte for byte the same for the same figure; return both paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_locator(), FixedLocator):
+            axis.set_minor_locator(NullLocator())  # a logarithmic axis would label its minor ticks between those chosen
+    written = []
+    # Without a fixed salt matplotlib names clip paths at random, and it would stamp the time and its version.
+    for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": name}):
+            figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
+        figure.set_layout_engine("none")  # the layout is half of the work, and the second file keeps the first one's
+        written.append(folder / f"{name}.{suffix}")
+        write_bytes(written[-1], buffer.getvalue())
+    return written[0], written[1]

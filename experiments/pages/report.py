@@ -1,0 +1,190 @@
+"""The pages of finished runs: reads a run folder, writes its figures and report.html, and joins several into one page.
+
+Numbers come from summary.json as they stand, figures from curves.npz. A page fetches nothing: style and figures are
+inside it, and its content policy forbids the rest.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+
+from ce_jax import comparing
+from ce_jax.analysis import survival
+from ce_jax.comparing import AnalysisOptions, Curves, display_name, goal_text, times_to
+from experiments.config import flatten
+from experiments.errors import UserError
+from experiments.files import read_arrays
+from experiments.pages import canvas, charts
+from experiments.pages.canvas import MOST_BANDS, Array
+from experiments.pages.html import Drawing, inlined, write_page
+
+SCHEMA = 1
+
+
+class FinishedRun(NamedTuple):
+    """A finished run folder, read back."""
+
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    summary: dict[str, Any]
+    curves: Curves
+
+
+def read_run(run_dir: Path) -> FinishedRun:
+    """Read a finished run folder.
+
+    Raises:
+      UserError: a file is missing or unreadable, or the summary has another schema.
+    """
+    try:
+        config, provenance, summary = (
+            json.loads((run_dir / f"{name}.json").read_text(encoding="utf-8"))
+            for name in ("config", "provenance", "summary")
+        )
+        curves = Curves.from_arrays(read_arrays(run_dir / "curves.npz"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        missing = Path(error.filename).name
+        raise UserError(f"{run_dir}: expected the folder of a finished run, but {missing} is missing") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{run_dir}: cannot be read back ({error}); run it again with --fresh") from None
+    if summary.get("schema") != SCHEMA:
+        raise UserError(f"{run_dir}: expected summary.json of schema {SCHEMA}, got {summary.get('schema')}")
+    return FinishedRun(config, provenance, summary, curves)
+
+
+def build_report(run_dir: Path) -> Path:
+    """Write `figures/` and `report.html` of a finished run from its stored files; return the page's path."""
+    run = read_run(run_dir)
+    summary = run.summary
+    shown = [id(row["against"]) for row in comparing.speed_rows(summary) if row["against"]]
+    # Rows of the main table refer to records of the summary itself: what is shown there is known by its identity.
+    others = [{"kind": "tuned", **c} for c in summary["comparisons"] if id(c) not in shown]
+    provenance = run.provenance
+    return _write(
+        run_dir / "report.html",
+        "report.html.j2",
+        title=comparing.label(summary),
+        summary=summary,
+        sustained=run.config["analysis"]["sustained"],
+        first=comparing.first_loss(summary),
+        comparisons=[*others, *summary.get("untuned_comparisons", [])],
+        drawings=[_embed(drawing, run_dir) for drawing in draw(run)],
+        config=flatten(run.config),
+        provenance=flatten(provenance),
+        command=provenance.get("command") or shlex.join(provenance["argv"]),
+        git=provenance["git"] or {"commit": "", "dirty": False},
+    )
+
+
+def build_joined_report(folder: Path, run_dirs: Sequence[Path], title: str) -> Path:
+    """Write `folder/report.html`: one table over several workloads, linked to the page of each; return its path."""
+    summaries = [read_run(run_dir).summary for run_dir in run_dirs]
+    links = [quote(Path(os.path.relpath(run_dir / "report.html", folder)).as_posix()) for run_dir in run_dirs]
+    labels = [comparing.label(summary, summaries) for summary in summaries]
+    rows = [
+        (name, pair)
+        for name, summary in zip(labels, summaries, strict=True)
+        if (pair := comparing.main_pair(summary)) and pair.status in ("faster", "slower", "open")
+    ]
+    drawings = []
+    if rows:
+        middle = np.array([pair.comparison["rmst_ratio"] for _, pair in rows])
+        bounds = np.array([pair.comparison["ci"] for _, pair in rows])
+        compared = {(display_name(pair.a), display_name(pair.b)) for _, pair in rows}
+        words = "steps of {} ÷ steps of {}".format(*compared.pop()) if len(compared) == 1 else "steps of a ÷ steps of b"
+        figure = charts.ratios([name for name, _ in rows], middle, bounds[:, 0], bounds[:, 1], title=words)
+        caption = (
+            f"Ratio of mean steps to the target of each workload's headline, with its {comparing.level(summaries[0])} "
+            "interval; left of 1 the first loss is faster. Grey diamonds: the interval contains 1."
+        )
+        drawings.append(_embed(Drawing("ratios", figure, caption), folder))
+    return _write(
+        folder / "report.html",
+        "joined.html.j2",
+        title=title,
+        sentence=comparing.joined_headline(summaries),
+        firsts={display_name(comparing.first_loss(summary)) for summary in summaries},
+        workloads=list(zip(labels, links, summaries, strict=True)),
+        drawings=drawings,
+    )
+
+
+def draw(run: FinishedRun) -> list[Drawing]:
+    """The four figures of a run, from its curves and the rates that its summary chose."""
+    summary, curves, steps, target = run.summary, run.curves, run.curves.steps, comparing.shown_target(run.summary)
+    stored = run.config["analysis"]
+    options = AnalysisOptions(**stored | {"targets": tuple(stored["targets"])})
+    metric, fresh = options.target_metric, slice(run.config["sweep"]["tuning_seeds"], None)
+    best = {loss: result["best_learning_rate"] for loss, result in summary["losses"].items()}
+    rates = {loss: curves[loss].rates for loss in best}
+    chosen = {loss: int(np.argmin(np.abs(rates[loss] - rate))) for loss, rate in best.items()}
+
+    def at_best(name: str) -> dict[str, Array]:
+        return {loss: curves[loss][name][index, fresh] for loss, index in chosen.items()}
+
+    def times(level: float) -> dict[str, Array]:
+        return {loss: times_to(curves[loss], steps, level, options)[:, fresh] for loss in best}
+
+    horizon, goal = int(steps[-1]), goal_text(summary, target)
+    estimates = {
+        goal_text(summary, level): {
+            loss: survival(values[chosen[loss]], horizon, confidence_level=options.confidence)
+            for loss, values in times(level).items()
+        }
+        for level in options.targets
+    }
+    panels = {name.replace("_", " "): at_best(name) for name in dict.fromkeys([metric, "test_accuracy"])}
+    finals = {loss: curves[loss][metric][:, fresh, -1] for loss in best}
+    bands = "" if len(best) <= MOST_BANDS else " With this many losses the bands are left out."
+    seeds, word = summary["workload"]["seeds"], metric.replace("_", " ")
+    return [
+        Drawing(
+            "convergence",
+            charts.convergence(steps, panels, targets=options.targets),
+            f"Accuracy while training, each loss at its own tuned learning rate: median over {seeds} fresh seeds; the "
+            f"band holds the middle half of them.{bands} Thin lines: the targets. The step axis is logarithmic.",
+        ),
+        Drawing(
+            "survival",
+            charts.survival(estimates, horizon=horizon, first_step=int(np.min(steps[steps > 0], initial=horizon))),
+            "Kaplan-Meier estimate of the classifiers that have not reached the target yet, with its interval: the "
+            f"faster a curve falls, the faster the loss.{bands} A large open marker at the right end: those that had "
+            "not got there when training stopped. Same runs as above.",
+        ),
+        Drawing(
+            "rates",
+            charts.rates(rates, finals, times(target), best, steps=steps, goal=goal),
+            f"The same {seeds} seeds at every learning rate tried: {word} at the last step, steps to {goal}, and the "
+            "share of classifiers that diverged; median and middle half. The ringed rate was chosen on other (tuning) "
+            "seeds.",
+        ),
+        Drawing(
+            "gradient",
+            charts.gradient(at_best("true_class_probability"), at_best("gradient_norm")),
+            "Size of the gradient against how sure of the right class the model is, from the start of training to its "
+            "end: medians over the fresh seeds. Only the shape compares losses: a constant factor between two curves "
+            "is a matter of learning-rate units.",
+        ),
+    ]
+
+
+def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:
+    """Save a figure and return what the page needs of it."""
+    vector, bitmap = canvas.save(drawing.figure, folder / "figures", drawing.name)
+    files = [path.relative_to(folder).as_posix() for path in (vector, bitmap)]
+    svg = inlined(vector.read_text(encoding="utf-8"), drawing.name)
+    return {"name": drawing.name, "svg": svg, "caption": drawing.caption, "files": files}
+
+
+def _write(path: Path, template: str, **context: Any) -> Path:
+    """A page whose template may use the words and forms of `ce_jax.comparing`."""
+    forms = (
+        "ratio count share interval text level finding caveats speed_rows shown_target goal_text display_name percent"
+    )
+    return write_page(path, template, {name: getattr(comparing, name) for name in forms.split()}, **context)

@@ -1,0 +1,148 @@
+"""What `run` and `report` do: read the input, call the modules below, show the result."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ce_jax.comparing import headline, on_cpu, text_table, wave_memory
+from ce_jax.sweeping import row_block
+from ce_jax.training import segments
+from experiments.config import Config, as_dict, build, load_config
+from experiments.errors import UserError
+from experiments.files import write_json
+from experiments.pages.report import build_joined_report, build_report, read_run
+from experiments.progress import shown_on
+from experiments.run.distributed import connect, leads
+from experiments.run.execute import run_workload
+from experiments.run.planning import plan_for
+from experiments.run.provenance import made_by_other_code, run_name
+from experiments.run.shards import parse_shard, scheduled_shard
+from experiments.run.workload import load_workload
+from experiments.runtime import precision, prepare_jax
+
+
+def run_command(
+    config: Path,
+    overrides: Sequence[str],
+    out: Path,
+    dry_run: bool,
+    fresh: bool,
+    command: Sequence[str],
+    console: Console,
+    shard: str | None = None,
+    distributed: str | None = None,
+    memory: float | None = None,
+) -> int:
+    """`run`: every workload of a config, then the table and where the pages are."""
+    name, workloads = load_config(config, overrides)
+    if shard is None and distributed is not None:
+        shard = "1/1"  # a pod's index is then that of a process, which JAX reads
+    share = parse_shard(shard) if shard is not None else scheduled_shard(os.environ)
+    if share and distributed is not None:
+        raise UserError("--distributed: cannot be combined with --shard; both say which part of the work is whose")
+    if share and fresh:
+        raise UserError("--fresh: shards add to what is there; delete the run's folder before the first one instead")
+    prepare_jax()
+    if distributed is not None:
+        connect(distributed)
+        console = console if leads() else Console(quiet=True)
+    budget = None if memory is None else int(memory * 2**20)
+    if dry_run:
+        return _dry_run(name, workloads, console, budget)
+    folders, waiting = [], False
+    for number, one in enumerate(workloads, 1):
+        of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
+        console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}, start {one.start}{of}")
+        with shown_on(console) as listener:
+            outcome = run_workload(name, one, out, command, listener, fresh, shard=share, budget=budget)
+        if outcome.waiting:
+            waiting = True
+            console.print(f"shard {share} is done; {outcome.waiting}", markup=False, soft_wrap=True)
+        elif outcome.existed:
+            other = made_by_other_code(read_run(outcome.folder).provenance)
+            known = (
+                f"{other}; shown as stored, --fresh computes it again" if other else "finished before; shown as stored"
+            )
+            again = "" if other else " (compute it again with --fresh)"
+            console.print(f"{known}{again}: {outcome.folder}", markup=False, soft_wrap=True)
+        folders.append(outcome.folder)
+    if waiting or not leads():
+        return 0
+    summaries = [read_run(folder).summary for folder in folders]
+    for summary in summaries:
+        console.print(headline(summary), markup=False)
+    console.print(f"\n{text_table(summaries)}\n", markup=False, soft_wrap=True)
+    page = folders[0] / "report.html" if len(folders) == 1 else _join(name, workloads, folders, out)
+    console.print(f"report: {page}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _join(name: str, workloads: Sequence[Config], folders: Sequence[Path], out: Path) -> Path:
+    """One page for all workloads of a config, in a folder named like a run's."""
+    joined = out / f"{name}-{folders[0].name[-10:]}-joined"
+    joined.mkdir(parents=True, exist_ok=True)
+    write_json(joined / "config.json", [as_dict(one) for one in workloads])
+    return build_joined_report(joined, list(folders), name)
+
+
+def _dry_run(name: str, workloads: Sequence[Config], console: Console, budget: int | None) -> int:
+    for config in workloads:
+        with precision(config.train.dtype):
+            workload = load_workload(name, config)
+            task = workload.task
+            plan = plan_for(task, budget)
+            lanes = len(task.arms) * config.sweep.learning_rates.count * len(task.seeds)
+            programs = len({arm.program for arm in task.arms})
+            cuts = len(segments(task.evaluate_at, plan.segment_steps))
+            wave = wave_memory(task, plan)
+        console.print_json(json.dumps(as_dict(config)))
+        console.print(f"run folder         {run_name(workload)}", markup=False)
+        console.print(f"classifiers        {lanes:,} (more if the grid of rates has to be widened)")
+        console.print(f"compiled programs  {programs}")
+        console.print(
+            f"waves              {plan.seeds_per_wave} seeds x {plan.rates_per_wave} rates on {plan.devices} device(s)"
+        )
+        if on_cpu() and (rows := row_block(task.batch)):
+            console.print(f"rows               {rows} of a batch at a time")
+        console.print(f"segments           {cuts} a wave, a checkpoint after each")
+        console.print(f"estimated memory   {wave / 2**20:,.1f} MiB a wave")
+    return 0
+
+
+def report_command(run_dir: Path, console: Console) -> int:
+    """`report`: figures and pages again, from what is stored; an unfinished run is put together if all parts are there.
+
+    Raises:
+      UserError: this is no run folder, or parts of the run are missing.
+    """
+    partial = run_dir.with_name(run_dir.name.removesuffix(".partial") + ".partial")
+    if (partial / "config.json").exists() and not (run_dir / "summary.json").exists():
+        run_dir = _put_together(partial, console)
+        page = run_dir / "report.html"
+    else:
+        page = build_report(run_dir)
+    summary = read_run(run_dir).summary
+    console.print(headline(summary), markup=False)
+    console.print(f"\n{text_table([summary])}\n", markup=False, soft_wrap=True)
+    console.print(f"report: {page}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _put_together(partial: Path, console: Console) -> Path:
+    """Finish a run from the parts that its shards have stored; return its folder."""
+    final = partial.with_name(partial.name.removesuffix(".partial"))
+    config = build(Config, json.loads((partial / "config.json").read_text(encoding="utf-8")), str(partial))
+    name = final.name.rpartition("-")[0]
+    prepare_jax()
+    with precision(config.train.dtype):
+        if run_name(load_workload(name, config)) != final.name:
+            raise UserError(f"{partial}: unfinished, and its data or losses are no longer those it began with")
+    with shown_on(console) as listener:
+        command = ["python", "-m", "experiments", "report", str(partial)]
+        outcome = run_workload(name, config, final.parent, command, listener, compute=False)
+    if outcome.waiting:
+        raise UserError(f"{partial}: unfinished: {outcome.waiting}; start the run or its shards again")
+    return outcome.folder

@@ -1,0 +1,91 @@
+"""Run one workload: the protocol of `ce_jax.comparing` with a trainer that stores, then summary, table and page."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ce_jax.comparing import Curves, Listener, joined_seeds, summarise, tune_and_report
+from experiments.config import Config, as_dict, flatten
+from experiments.files import write_arrays, write_json
+from experiments.pages.report import build_report
+from experiments.run.distributed import agreed, leads, open_jointly
+from experiments.run.provenance import describe, provenance, run_name
+from experiments.run.runs_table import run_table
+from experiments.run.shards import PartsMissing, Shard
+from experiments.run.trainer import StoringTrainer
+from experiments.run.workload import Workload, load_workload
+from experiments.runtime import precision
+
+
+class Outcome(NamedTuple):
+    """The finished folder, whether it was already there, and what is missing where it is not finished yet."""
+
+    folder: Path
+    existed: bool
+    waiting: str | None = None
+
+
+def run_workload(
+    name: str,
+    config: Config,
+    out: Path,
+    command: Sequence[str],
+    listener: Listener,
+    fresh: bool = False,
+    *,
+    shard: Shard | None = None,
+    compute: bool = True,
+    budget: int | None = None,
+) -> Outcome:
+    """Train, compare and report one workload.
+
+    Args:
+      name: the config's name; config: what to run; out: folder of all results; command: the command line, for the
+        provenance; listener: is told how far it is; fresh: compute again what is finished; shard: do this share only;
+        compute: False to put together what is stored; budget: as in `plan_for`, for a run that has no plan yet.
+
+    Returns:
+      The run folder, finished unless other shards have still to compute parts of it.
+
+    Raises:
+      UserError: something in the config does not exist or fit, or the folder cannot be written.
+      KeyboardInterrupt: passed on; what is finished is stored.
+    """
+    with precision(config.train.dtype):
+        workload = load_workload(name, config)
+        final = out / run_name(workload)
+        if agreed(lambda: final.exists() and not fresh):
+            return Outcome(final, True)
+        with open_jointly(final, fresh=fresh, shard=shard, warn=listener.say) as run:
+            begin = time.perf_counter()
+            task = workload.task
+            trainer = StoringTrainer(task, run, listener, shard=shard, compute=compute, budget=budget)
+            if leads():
+                write_json(run.folder / "config.json", as_dict(config))
+            try:
+                trained = tune_and_report(
+                    task.arms, task.evaluate_at, task.sweep, task.analysis, trainer, listener=listener
+                )
+            except PartsMissing as missing:
+                return Outcome(final, False, str(missing))
+            if not run.take_over():
+                waiting = "every part is there; another shard is still at work and will put them together"
+                return Outcome(final, final.exists(), None if final.exists() else waiting)
+            seconds = time.perf_counter() - begin
+            if leads():
+                made = provenance(command, trainer.compile_seconds, seconds)
+                _write(run.folder, workload, joined_seeds(trained.tuning, trained.fresh), made)
+                build_report(run.folder)
+                run.finish()
+    return Outcome(final, False)
+
+
+def _write(folder: Path, workload: Workload, curves: Curves, provenance: dict[str, Any]) -> None:
+    config = workload.config
+    resolved, tuning = as_dict(config), config.sweep.tuning_seeds
+    write_json(folder / "config.json", resolved)
+    write_json(folder / "provenance.json", provenance)
+    write_arrays(folder / "curves.npz", curves.to_arrays())
+    run_table(flatten(resolved), curves, tuning, config.analysis).write_parquet(folder / "runs.parquet")
+    write_json(folder / "summary.json", summarise(describe(workload), curves, tuning, config.analysis))

@@ -1,0 +1,60 @@
+"""The plan of a run, kept with it, and the memory it may use."""
+
+import json
+import os
+from pathlib import Path
+
+import jax
+
+from ce_jax.comparing import Task, lane_memory, plan_task
+from ce_jax.sweeping import Plan
+from experiments.errors import UserError
+from experiments.files import write_json
+
+
+def plan_for(task: Task, budget: int | None = None) -> Plan:
+    """The waves and segments of a task on the devices present.
+
+    Args:
+      task: what is trained.
+      budget: bytes that the lanes of a wave may take on each device; a quarter of what is free if None.
+
+    Raises:
+      UserError: not even two lanes fit, the fewest that a wave is ever cut to.
+    """
+    if budget is None:
+        return plan_task(task, memory_budget())
+    lane = lane_memory(task)
+    if budget < 2 * lane:
+        raise UserError(
+            f"--memory: expected at least {2 * lane / 2**20:.3g} MiB, what two classifiers of this config take, "
+            f"got {budget / 2**20:.3g}"
+        )
+    return plan_task(task, budget)
+
+
+def memory_budget() -> int:
+    """A quarter of the free memory of a device, for one wave on it."""
+    device = jax.local_devices()[0]
+    if device.platform != "cpu" and (known := device.memory_stats()):
+        return (known["bytes_limit"] - known["bytes_in_use"]) // 4
+    shared = len(jax.local_devices())  # devices of the CPU share one memory
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        free = 2**32
+    return free // 4 // shared
+
+
+def kept_plan(folder: Path, plan: Plan) -> Plan:
+    """The plan that an unfinished run in `folder` began with; `plan`, from now on kept there, if it has just begun.
+
+    Only the number of devices may differ: fewer ones that divide the wave's seeds compute the same lanes.
+    """
+    path = folder / "plan.json"
+    if not path.exists():
+        write_json(path, plan._asdict())
+        return plan
+    kept = Plan(**json.loads(path.read_text(encoding="utf-8")))
+    devices = max(n for n in range(1, len(jax.devices()) + 1) if kept.seeds_per_wave % n == 0)
+    return kept._replace(devices=min(devices, kept.devices))

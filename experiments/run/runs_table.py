@@ -1,0 +1,51 @@
+"""The table `runs.parquet`: one row for each trained classifier."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ce_jax.comparing import AnalysisOptions, Curves, diverged, marked, retired, times_to
+from ce_jax.sweeping import MEASURED
+from ce_jax.training import METRICS
+
+
+def run_table(
+    flat_config: Mapping[str, Any], curves: Curves, tuning_seeds: int, options: AnalysisOptions
+) -> pl.DataFrame:
+    """One row for each trained classifier: what it was, how it ended, when it reached each target."""
+    frames = []
+    seeds = curves.seeds
+    for loss, own in curves.losses.items():
+        times = {target: times_to(own, curves.steps, target, options) for target in options.targets}
+        lost = diverged(own)
+        status = np.where(
+            lost, "diverged", np.where(np.isfinite(times[max(options.targets)]), "reached", "not_reached")
+        )
+        shape = status.shape
+        columns: dict[str, Any] = {
+            "loss": [loss] * status.size,
+            "learning_rate": np.broadcast_to(own.rates[:, None], shape).ravel(),
+            "seed": np.broadcast_to(seeds, shape).ravel(),
+            "role": np.broadcast_to(np.where(np.arange(len(seeds)) < tuning_seeds, "tune", "report"), shape).ravel(),
+            "status": status.ravel(),
+        }
+        moments = {f"steps_to/{target:g}": steps for target, steps in times.items()}
+        if marked(own):
+            ends = curves.steps[own[MEASURED].sum(axis=-1) - 1]
+            moments["retired_at"] = np.where(retired(own), ends, np.inf)
+        for name, steps in moments.items():
+            columns[name] = pl.Series(
+                [int(step) if np.isfinite(step) else None for step in steps.ravel()], dtype=pl.Int64
+            )
+        for metric in METRICS:
+            columns[f"final/{metric}"] = pl.Series(own[metric][..., -1].ravel()).fill_nan(None)
+        frames.append(pl.DataFrame(columns))
+    constants = {key: value for key, value in flat_config.items() if key not in ("loss",)}
+    shown = [
+        pl.lit(value if isinstance(value, str | int | float | bool) else str(value)).alias(key)
+        for key, value in constants.items()
+        if value is not None
+    ]
+    return pl.concat(frames).with_columns(shown)

@@ -1,0 +1,152 @@
+"""From a config to what a run computes with: data, model and the losses compared."""
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ce_jax.comparing import Task, arms_of, check_task
+from ce_jax.losses import LOSSES, Loss, as_loss
+from ce_jax.models import Layer, Model, linear, mlp
+from experiments.config import Config, StdStart
+from experiments.data import Dataset, load_dataset, split_dataset
+from experiments.errors import UserError, nearest, users_input
+from experiments.source import code_of, imported
+
+
+class Workload(NamedTuple):
+    """A config with everything it names loaded and checked."""
+
+    name: str
+    config: Config
+    dataset: Dataset
+    task: Task
+
+
+def load_workload(name: str, config: Config) -> Workload:
+    """Load and check everything a config names.
+
+    Raises:
+      UserError: a data set, loss, start or optimizer option that does not exist or does not fit.
+    """
+    dataset = load_dataset(config.dataset, config.data)
+    sweep = config.sweep
+    seeds = range(sweep.first_seed, sweep.first_seed + sweep.tuning_seeds + sweep.seeds)
+    with users_input():
+        task = Task(
+            model=_model(config),
+            arms=arms_of(config.loss, find_loss),
+            splits=split_dataset(dataset, config.data, seeds, config.train.dtype),
+            num_classes=len(dataset.class_names),
+            optimizer=config.optimizer,
+            optimizer_options=config.optimizer_options,
+            gradient=config.gradient,
+            training=config.train,
+            sweep=sweep,
+            analysis=config.analysis,
+        )
+        check_task(task)
+    return Workload(name, config, dataset, task)
+
+
+def find_loss(name: str) -> Loss:
+    """A loss by name, or a user's own as `module:attribute` (a function or a `Loss`).
+
+    Raises:
+      UserError: there is no such loss, module or attribute.
+    """
+    if not isinstance(name, str):
+        raise UserError(f"loss: expected a name or module:function, got {name!r}")
+    if name in LOSSES:
+        return LOSSES[name]
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        raise UserError(f"loss: unknown name {name!r}{nearest(name, LOSSES)} (or module:function for your own)")
+    try:
+        own = getattr(importlib.import_module(module_name), attribute)
+    except ImportError as error:
+        raise UserError(f"loss: {name}: cannot import {module_name!r}: {error}") from None
+    except AttributeError:
+        raise UserError(f"loss: {name}: module {module_name!r} has no {attribute!r}") from None
+    try:
+        return as_loss(own)._replace(name=name)
+    except TypeError:
+        expected = "expected a function of (logits, labels) or a Loss"
+        raise UserError(f"loss: {name}: {expected}, got {type(own).__name__}") from None
+
+
+def _model(config: Config) -> Model:
+    start: Any = config.start
+    if isinstance(start, StdStart):
+        start = start.std
+    elif start.startswith("npz:"):
+        start = _read_start(Path(start.removeprefix("npz:")))
+    if config.model == "linear":
+        return linear(start=start)
+    return mlp(config.mlp.hidden, activation=config.mlp.activation, start=start)
+
+
+def _read_start(path: Path) -> tuple[Layer, ...]:
+    """Initial parameters from an npz with arrays weight_0 [in, out], bias_0 [out], weight_1, ..."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            count = sum(name.startswith("weight_") for name in arrays.files)
+            layers = tuple(
+                Layer(jnp.asarray(arrays[f"weight_{i}"]), jnp.asarray(arrays[f"bias_{i}"])) for i in range(count)
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"start: {path}: expected an npz with weight_0, bias_0, weight_1, ...: {error}") from None
+    if not layers:
+        raise UserError(f"start: {path}: expected an npz with weight_0, bias_0, ...; it has none of them")
+    return layers
+
+
+def own_code(workload: Workload) -> list[str]:
+    """The code behind the user's own losses, so that a run made with another version of it is another run.
+
+    It is that of the modules named in the config and of those that they import from the same folders; what a loss
+    computes is often decided by its helpers and constants.
+    """
+    pieces: dict[str, str] = {}
+    for arm in workload.task.arms:
+        module_name, colon, _ = arm.loss.name.partition(":")
+        if colon and arm.loss.name not in LOSSES:
+            pieces |= _code_behind(sys.modules[module_name])
+    return [pieces[name] for name in sorted(pieces)]
+
+
+def _code_behind(first: ModuleType) -> dict[str, str]:
+    """{name: code} of a user's module and of what it imports, directly or through others, from below its own root."""
+    pieces: dict[str, str] = {}
+    waiting, root = [first], _root(first)
+    while waiting:
+        module = waiting.pop()
+        file = _file(module)
+        if file is None or root not in file.parents or module.__name__ in pieces:
+            continue
+        top = module.__name__.partition(".")[0]
+        # An environment and this project often lie below a user's folder; they are known by their versions.
+        installed = "site-packages" in file.parts or top in ("ce_jax", "experiments")
+        if installed and top != first.__name__.partition(".")[0]:
+            continue
+        text = file.read_text(encoding="utf-8")
+        pieces[module.__name__] = code_of(text)
+        names = imported(text, module.__package__ or "")
+        waiting += [sys.modules[name] for name in names if name in sys.modules]
+    return pieces
+
+
+def _root(module: ModuleType) -> Path | None:
+    """The folder from which a module's name counts."""
+    file = _file(module)
+    return file.parents[module.__name__.count(".") + hasattr(module, "__path__")] if file else None
+
+
+def _file(module: ModuleType) -> Path | None:
+    """The file of a module's source; None for what has none."""
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve() if file and file.endswith(".py") else None
