@@ -117,6 +117,7 @@ def claims(
     out: Path = Path("results/claims"),
     fresh: Annotated[bool, Parameter(negative="")] = False,
     publish: Annotated[bool, Parameter(negative="")] = False,
+    lock: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Re-run published claims and print the verdicts.
 
@@ -127,11 +128,12 @@ def claims(
       out: folder of the verdicts and of claims.html.
       fresh: measure again what has a verdict.
       publish: measure nothing; copy the finished full run from --out into experiments/gallery/claims and rewrite the
-        README's answer from its verdicts.
+        README's answer from its verdicts, if their rules were locked and committed before they were measured.
+      lock: measure nothing; write a hash of every claim's rules into experiments/claims/rules.lock, to be committed.
     """
     from experiments.claims import claims_command
 
-    return claims_command(ids, quick, seed, out, fresh, console, publish)
+    return claims_command(ids, quick, seed, out, fresh, console, publish, lock)
 
 
 @app.command

@@ -16,18 +16,11 @@ from experiments.__main__ import main
 from experiments.claims import (
     CLAIMS,
     command,
-    default_gap,
-    dose_response,
     escape_time,
-    many_classes,
     nielsen_erratum,
-    rate_unit,
-    statistics,
-    tail_law,
     textbook_network,
 )
 from experiments.claims.record import Claim, Findings, Measurement, Request, effect_text, verdict_of
-from experiments.claims.statistics import share_closed
 from experiments.claims.workloads import TrainedConfig, moved, trained
 from experiments.config import Config
 from experiments.run.workload import load_workload
@@ -38,10 +31,6 @@ IDS = {
 }  # fmt: skip
 KEYS = {"schema", "id", "statement", "source", "verdict", "rule", "quick", "seeds", "minutes", "measurements"}
 KEYS |= {"source_code"}
-
-
-def near(value, half=0.01):
-    return Measurement(value, (value - half, value + half))
 
 
 def request(folder, seed=0):
@@ -115,135 +104,6 @@ class TestExactClaims:
             assert np.round(reached, 2).tolist() == list(published)
 
 
-class TestRules:
-    def test_tail_law(self):
-        found = {
-            "cross_entropy/slope": near(-1.01), "ssr/slope": near(-0.49),
-            "ssr_on_logits/decay": near(-0.0083), "ssr_on_logits/predicted_decay": near(-0.0083),
-        }  # fmt: skip
-        assert tail_law.decide(found) == "confirmed"
-        swapped = {**found, "cross_entropy/slope": found["ssr/slope"], "ssr/slope": found["cross_entropy/slope"]}
-        assert tail_law.decide(swapped) == "refuted"
-
-    def test_tail_slopes_of_known_curves(self):
-        steps = np.array([0, *np.geomspace(1, 1e6, 121)])
-        values = np.stack([1 / np.maximum(steps, 0.5), 1 / np.sqrt(np.maximum(steps, 0.5))])
-        assert tail_law.slopes(steps, values) == pytest.approx([-1, -0.5])
-        curve = np.exp(-0.01 * np.arange(3000.0))[None] + 0.25
-        assert tail_law.decay(np.arange(3000.0), curve, 0.25) == pytest.approx([-0.01], rel=1e-3)
-
-    @pytest.mark.parametrize(
-        ("gentle", "saturated", "verdict"),
-        [(0.0, 0.4, "confirmed"), (0.05, 0.4, "refuted"), (0.0, 0.05, "refuted"), (0.015, 0.4, "undecided")],
-    )
-    def test_gentle_vs_saturated(self, gentle, saturated, verdict):
-        found = {}
-        for model in ("softmax-regression", "mlp"):
-            found[f"{model}/gentle/cross_entropy-ssr/test_accuracy"] = near(gentle)
-            found[f"{model}/saturated/cross_entropy-ssr/test_accuracy"] = near(saturated)
-        assert CLAIMS["gentle-vs-saturated"].decide(found) == verdict
-        swapped = {key: Measurement(-one.value, (-one.high, -one.low)) for key, one in found.items()}
-        assert CLAIMS["gentle-vs-saturated"].decide(swapped) == "refuted"
-
-    @pytest.mark.parametrize(("slope", "verdict"), [(1.0, "confirmed"), (0.4, "refuted"), (0.745, "undecided")])
-    def test_rate_unit(self, slope, verdict):
-        assert rate_unit.decide({f"{model}/short/slope": near(slope) for model in rate_unit.MODELS}) == verdict
-
-    def test_the_best_rate_lies_between_grid_points(self):
-        rates = np.geomspace(0.01, 100, 25)
-        scores = -((np.log(rates) - np.log(0.7)) ** 2)
-        assert np.exp(rate_unit.log_best_rate(scores[:, None], rates)) == pytest.approx([0.7])
-        assert np.exp(rate_unit.log_best_rate(rates[:, None], rates)) == pytest.approx([100])
-
-    def test_slope_of_known_ratios(self):
-        rates = np.geomspace(1e-2, 1e4, 25)
-        peaks = [peak for k in rate_unit.CLASSES for peak in (1.0, k / 2)]
-        scores = [np.tile(-((np.log(rates) - np.log(peak)) ** 2)[:, None], 5) for peak in peaks]
-        assert rate_unit.slope_of(scores, rates).value == pytest.approx(1.0, abs=1e-6)
-        reverse = [scores[i ^ 1] for i in range(len(scores))]
-        assert rate_unit.slope_of(reverse, rates).value == pytest.approx(-1.0, abs=1e-6)
-
-    @pytest.mark.parametrize(
-        ("rho", "growth", "verdict"),
-        [(0.9, (8, 2), "confirmed"), (-0.9, (8, 2), "refuted"), (0.9, (2, 8), "undecided")],
-    )
-    def test_dose_response(self, rho, growth, verdict):
-        found = {}
-        for dataset in dose_response.DATASETS:
-            for family in dose_response.FAMILIES:
-                found[f"{dataset}/saturated/{family}/spearman"] = near(rho)
-                for start, factor in zip(("saturated", "gentle"), growth, strict=True):
-                    found[f"{dataset}/{start}/{family}/rmst_growth"] = Measurement(factor)
-        assert dose_response.decide(found) == verdict
-
-    @pytest.mark.parametrize(
-        ("slope", "share", "verdict"),
-        [(0.05, 0.9, "confirmed"), (-0.05, 0.9, "refuted"), (0.05, 0.2, "refuted"), (0.005, 0.9, "undecided")],
-    )
-    def test_many_classes(self, slope, share, verdict):
-        found = {f"{many_classes.PLAIN}/gap_slope": near(slope)}
-        found |= {f"K=256/{loss}/closed": near(share) for loss in many_classes.REPAIRS}
-        assert CLAIMS["many-classes"].decide(found) == verdict
-
-    @pytest.mark.parametrize(
-        ("lead", "harm", "verdict"),
-        [(0.2, -0.02, "confirmed"), (-0.2, -0.02, "refuted"), (0.2, 0.05, "refuted"), (0.005, -0.02, "undecided")],
-    )
-    def test_stuck_deep_sigmoid(self, lead, harm, verdict):
-        found = {"cross_entropy-ssr/reached": near(lead), "switch/harm": near(harm)}
-        assert CLAIMS["stuck-deep-sigmoid"].decide(found) == verdict
-
-    @pytest.mark.parametrize(
-        ("before", "after", "verdict"),
-        [(-0.03, 0.0, "confirmed"), (0.03, 0.0, "refuted"), (-0.03, -0.03, "refuted"), (0.0, 0.0, "undecided")],
-    )
-    def test_calibration(self, before, after, verdict):
-        found = {}
-        for cell in (f"{dataset}/noise={noise:g}" for dataset in ("digits", "mnist5k") for noise in (0.0, 0.1, 0.2)):
-            found[f"{cell}/ssr-cross_entropy/ece/before"] = near(before)
-            found[f"{cell}/ssr-cross_entropy/ece/after"] = near(after)
-        assert CLAIMS["calibration"].decide(found) == verdict
-
-    @pytest.mark.parametrize(
-        ("inside", "lead", "verdict"),
-        [(0.9, 0.2, "confirmed"), (0.3, 0.2, "refuted"), (0.9, -0.2, "refuted"), (0.7, 0.2, "undecided")],
-    )
-    def test_default_gap(self, inside, lead, verdict):
-        found = {}
-        for pair in (f"{one}/cross_entropy-{loss}" for one in default_gap.GRIDS for loss in default_gap.OTHERS):
-            found[f"{pair}/inside_noise"] = Measurement(inside)
-            found[f"{pair}/profile_area"] = near(lead)
-            found[f"{pair}/rate_band"] = near(lead)
-        assert default_gap.decide(found) == verdict
-
-    def test_profile_lead_changes_sign_with_the_losses(self):
-        a, b, never = np.array([1.0, 2.0, np.inf]), np.array([3.0, 10.0, np.inf]), np.full(3, np.inf)
-        lead, behind = (default_gap.profile_lead(*times, never, axis=-1, loss="ssr") for times in ((a, b), (b, a)))
-        assert lead == pytest.approx(-behind)
-        # a is best on two of three problems; b comes within a ratio of 3 on one of them.
-        assert lead == pytest.approx(2 / 3 - 21 / 61 / 3)
-
-    def test_leads_of_two_models_are_averaged(self):
-        wide, narrow = [np.array([2.0, 2.0]), np.array([1.0, 1.0])], [np.array([1.0, 2.0]), np.array([1.0, 0.0])]
-        assert default_gap.band_lead(*wide, *narrow, axis=-1) == pytest.approx(0.5)
-
-    def test_half_way_rates_lie_between_grid_points(self):
-        rates = np.geomspace(0.01, 100, 5)
-        ce, ssr = np.array([0.2, 0.5, 0.9, 1.0, 0.3]), np.array([0.2, 0.2, 0.3, 0.8, 0.9])
-        # Half the way from 0.5 of two classes to 0.9 is 0.7.
-        logs = rate_unit.log_half_way_rates(ce[:, None], ssr[:, None], rates, 2)
-        np.testing.assert_allclose(np.exp(logs).ravel(), [0.1 * 10**0.5, 10**0.8])
-
-    def test_a_remedy_closes_a_share_of_the_gap(self):
-        reference, stalled = np.array([0.9, 1.0]), np.array([0.5, 0.4])
-        assert share_closed(reference, stalled, np.array([0.7, 0.9])).value == pytest.approx(0.7)
-        assert share_closed(stalled, reference, np.array([0.7, 0.9])).value == 0  # no gap
-
-    @pytest.mark.parametrize(("share", "verdict"), [(0.9, "confirmed"), (0.1, "refuted"), (0.5, "undecided")])
-    def test_landscape(self, share, verdict):
-        assert CLAIMS["landscape"].decide({"surface/cross_entropy<ssr/draws": near(share)}) == verdict
-
-
 def made_up(accuracies):
     """A `TrainedConfig` of one loss from validation accuracies [S, E]; NaN means diverged."""
     config = Config("iris", "linear", ("ssr",), analysis=AnalysisOptions((0.9,)))
@@ -257,18 +117,9 @@ def made_up(accuracies):
 def test_censored_and_diverged_runs_stay_in_the_sample():
     run = made_up(np.array([[0.3, 0.95, 0.96], [0.3, 0.4, 0.5], [0.3, 0.95, np.nan]]))
     assert run.times("ssr", 0.9).tolist() == [10, np.inf, np.inf]
-    times = dose_response.restricted_times(run)
-    assert times.tolist() == [[10, 20, 20]]
-    assert statistics.mean(times[0]).value == pytest.approx(50 / 3)  # 10 if misses were dropped
+    assert run.mean_time("ssr", 0.9).value == pytest.approx(50 / 3)  # 10 if misses were dropped
+    assert run.reached("ssr", 0.9).value == pytest.approx(1 / 3)
     assert run.final("ssr", "validation_accuracy").tolist() == [0.96, 0.5, 0]
-
-
-def test_pairing_of_seeds_makes_the_interval_narrow():
-    noise = np.random.default_rng(0).normal(size=20)
-    a, b = noise + 0.1 + 0.01 * np.arange(20) / 20, noise
-    paired = statistics.mean_difference(a, b)
-    unpaired = statistics.mean_difference(a, np.random.default_rng(1).permutation(b))
-    assert paired.low > 0 > unpaired.low
 
 
 @pytest.mark.slow

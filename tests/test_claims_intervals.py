@@ -1,25 +1,14 @@
 """Intervals of the claims' own statistics: do they hold a known truth as often as they promise?"""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from ce_jax import analysis
-from experiments.claims import default_gap, many_classes, rate_unit, statistics
+from experiments.claims.statistics import Figure, difference, ratio, share_of_gap
 
 CHUNK = 10
-RATES = np.geomspace(1e-2, 1e4, 25)
-
-
-@pytest.fixture
-def many_at_once(monkeypatch):
-    """The claims' statistics on several simulated samples at a time, which share their resamples."""
-    rng = np.random.default_rng(30)
-
-    def bootstrapped(statistic, samples, unit=""):
-        return analysis.bootstrap_ci(statistic, *samples, resamples=499, rng=rng)
-
-    for module in (many_classes, rate_unit, statistics):
-        monkeypatch.setattr(module, "bootstrapped", bootstrapped)
 
 
 def coverage(interval, truth, simulations):
@@ -36,168 +25,51 @@ def noise(rng, n, spread):
     return spread * rng.standard_normal((CHUNK, n))
 
 
-# -------------------------------------------------------------------------------------------------- many classes
+def figures(rng, *samples):
+    """Figures of samples [n] that are redrawn together, as those of several losses are."""
+    n = len(samples[0])
+    counts = analysis.redraw(n, 250, rng)
+
+    def interval(draws, low=-np.inf, high=np.inf):
+        return analysis.bagged_interval(draws, [counts])
+
+    return [Figure(sample.mean(), counts @ sample / n, SimpleNamespace(interval=interval)) for sample in samples]
 
 
-def gap_slope_coverage(n, simulations):
-    """A gap of 2 points for each unit of ln K, under seeds that both losses share."""
-
-    def interval(rng):
-        reference = [0.9 - 0.03 * i + noise(rng, n, 0.02) for i in range(len(many_classes.CLASSES))]
-        other = [
-            one - 0.02 * np.log(k) + noise(rng, n, 0.01) for one, k in zip(reference, many_classes.CLASSES, strict=True)
-        ]
-        return many_classes.slope_of_gap(many_classes.CLASSES, reference, other)
-
-    return coverage(interval, 0.02, simulations)
-
-
-def closed_coverage(n, simulations, gap):
-    """A repair that closes 0.7 of a gap."""
-
-    def interval(rng):
-        seed = noise(rng, n, 0.02)
-        return statistics.share_closed(
-            *(0.8 - loss + seed + noise(rng, n, 0.02) for loss in (0.0, gap, 0.3 * gap)),
-        )
-
-    return coverage(interval, 0.7, simulations)
+@pytest.mark.parametrize(
+    ("statistic", "means", "truth"),
+    [
+        (difference, (0.9, 0.8), 0.1),
+        (ratio, (30.0, 60.0), 0.5),
+        (share_of_gap, (0.8, 0.7, 0.77), 0.7),
+        (share_of_gap, (0.8, 0.75, 0.785), 0.7),
+    ],
+    ids=["difference", "ratio", "share of a gap", "share of a small gap"],
+)
+def test_combined_figures_are_covered(statistic, means, truth):
+    rng, n, hits, trials = np.random.default_rng(5), 20, 0, 3000
+    for _ in range(trials):
+        luck = 0.02 * means[0] * rng.standard_normal(n)  # seeds are common to all losses
+        samples = [mean + luck + 0.02 * means[0] * rng.standard_normal(n) for mean in means]
+        measurement = statistic(*figures(rng, *samples))
+        hits += measurement.low <= truth <= measurement.high
+    assert 0.93 <= hits / trials <= 0.97
 
 
-def test_slope_of_the_gap_is_covered(many_at_once):
-    assert 0.93 <= gap_slope_coverage(10, simulations=2000) <= 0.97
+def test_figures_that_are_paired_are_compared_closely():
+    rng = np.random.default_rng(0)
+    luck = rng.normal(size=20)
+    a, b = luck + 0.1 + 0.01 * rng.normal(size=20), luck
+    paired = difference(*figures(rng, a, b))
+    unpaired = difference(*figures(rng, a, rng.permutation(b)))
+    assert paired.low > 0 > unpaired.low
 
 
-def test_the_share_of_the_gap_that_is_closed_is_covered(many_at_once):
-    assert 0.93 <= closed_coverage(10, simulations=2000, gap=0.1) <= 0.97
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n", [10, 20])
-def test_coverage_of_many_classes(many_at_once, n):
-    assert 0.93 <= gap_slope_coverage(n, simulations=6000) <= 0.97
-    for gap in (0.3, 0.05):
-        assert 0.93 <= closed_coverage(n, simulations=6000, gap=gap) <= 0.97
-
-
-# ------------------------------------------------------------------------------------------------ best learning rates
-
-
-def rate_slope_coverage(n, simulations, *, spread=0.2, own=0.05, flat=False):
-    """Scores that peak at a rate of 0.5, under SSR at K/2 times that: slope 1.
-
-    A seed moves both peaks by `spread` (in units of ln rate; neighbours of the grid are 0.58 apart), and every run has
-    noise of its own. `flat`: scores hardly fall above their peak, as where a large rate does no harm.
-    """
-
-    def interval(rng):
-        scores = []
-        for k in rate_unit.CLASSES:
-            seed = noise(rng, n, spread)
-            for shift in (0.0, np.log(k / 2)):
-                above = np.log(RATES)[:, None, None] - (np.log(0.5) + shift + seed + noise(rng, n, spread / 2))
-                score = np.exp(-(above**2) / 4.5)
-                score = np.where(above > 0, 1 - 0.01 * np.tanh(above / 3), score) if flat else score
-                scores.append(score + own * rng.standard_normal(score.shape))
-        return rate_unit.slope_of(scores, RATES)
-
-    return coverage(interval, 1.0, simulations)
-
-
-def test_slope_of_best_rates_is_covered(many_at_once):
-    assert 0.93 <= rate_slope_coverage(10, simulations=300, own=0.0) <= 0.98
-
-
-@pytest.mark.slow
-def test_coverage_of_the_slope_of_best_rates(many_at_once):
-    # The best of 25 noisy rates varies more among resamples of a sample than among samples: on the safe side.
-    assert 0.93 <= rate_slope_coverage(10, simulations=600, own=0.0) <= 0.97
-    for own, flat in ((0.02, False), (0.1, False), (0.01, True)):
-        assert rate_slope_coverage(10, simulations=300, own=own, flat=flat) >= 0.94
-
-
-# -------------------------------------------------------------------------------------------------- over 20 workloads
-
-# {case: (median ratio, its spread, the share of workloads that a does not solve, and that b does not)}
-PROFILES = {"a ahead": (1.35, 0.85, 0.1, 0.2), "a a little ahead": (1.1, 0.85, 0.1, 0.2), "level": (1.0, 0.6, 0.1, 0.1)}
-# On nearly every workload the lead is much the same, on a few it is not: the skew costs up to 3 % at 20 workloads.
-SKEWED = (2.2, 0.4, 0.05, 0.1)
-
-
-def times(rng, shape, ratio, spread, missed_a, missed_b):
-    """Mean steps of two losses on unlike workloads."""
-    workload = rng.normal(4.0, 1.0, shape)
-    a, b = (np.exp(workload + lead + spread * rng.standard_normal(shape) / 2**0.5) for lead in (0.0, np.log(ratio)))
-    return np.where(rng.random(shape) < missed_a, np.inf, a), np.where(rng.random(shape) < missed_b, np.inf, b)
-
-
-def profile_lead(*times, axis):
-    """The lead over one other loss; the third, which never gets there, changes nothing."""
-    never = [np.full_like(times[0], np.inf)] * (len(times) // 2)
-    return default_gap.profile_lead(*times, *never, axis=axis, loss="ssr")
-
-
-def profile_coverage(workloads, simulations, case, models=1):
-    """`workloads` are resampled, each of them with all its models."""
-    truth = np.mean([profile_lead(*times(np.random.default_rng(i), 10_000, *case), axis=-1) for i in range(40)])
-
-    def interval(rng):
-        pairs = [times(rng, (CHUNK, workloads), *case) for _ in range(models)]
-        samples = [one for loss in zip(*pairs, strict=True) for one in loss]
-        return analysis.bootstrap_ci(profile_lead, *samples, resamples=499, rng=rng)
-
-    return coverage(interval, truth, simulations)
-
-
-# {case: probabilities of a band narrower by one half-decade, equal, wider by one, by two}
-BANDS = {"wider": (0.1, 0.5, 0.3, 0.1), "no wider": (0.25, 0.5, 0.25, 0.0)}
-SELDOM_WIDER = (0.05, 0.65, 0.2, 0.1)
-MOSTLY_EQUAL = (0.05, 0.9, 0.05, 0.0)
-
-
-def band_coverage(workloads, simulations, chances):
-    """Mean difference of two widths in half-decades."""
-    steps = 0.5 * np.array([-1, 0, 1, 2])
-
-    def interval(rng):
-        lead = rng.choice(steps, (CHUNK, workloads), p=chances)
-        return analysis.bootstrap_ci(np.mean, lead, resamples=499, rng=rng)
-
-    return coverage(interval, steps @ chances, simulations)
-
-
-@pytest.mark.slow
-def test_leads_over_20_workloads_are_covered():
-    assert 0.93 <= profile_coverage(20, 500, PROFILES["a ahead"]) <= 0.97
-    assert 0.93 <= band_coverage(20, 4000, BANDS["wider"]) <= 0.97
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", PROFILES)
-def test_coverage_of_the_lead_in_the_profile(case):
-    assert 0.93 <= profile_coverage(20, 4000, PROFILES[case]) <= 0.97
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", BANDS)
-def test_coverage_of_the_lead_in_width(case):
-    assert 0.93 <= band_coverage(20, 8000, BANDS[case]) <= 0.97
-
-
-@pytest.mark.slow
-def test_skewed_leads_are_covered_a_little_less():
-    assert 0.92 <= profile_coverage(20, 4000, SKEWED) <= 0.97
-    assert 0.92 <= band_coverage(20, 8000, SELDOM_WIDER) <= 0.97
-
-
-@pytest.mark.slow
-def test_leads_over_five_data_sets_are_covered_as_often_as_documented():
-    assert 0.88 <= profile_coverage(5, 4000, PROFILES["a ahead"], models=2) <= 0.96
-
-
-@pytest.mark.slow
-def test_no_lead_in_width_is_seen_where_widths_seldom_differ():
-    assert band_coverage(20, 4000, MOSTLY_EQUAL) >= 0.97
+def test_a_remedy_closes_a_share_of_the_gap():
+    rng = np.random.default_rng(0)
+    reference, stalled, remedy = figures(rng, np.array([0.9, 1.0]), np.array([0.5, 0.4]), np.array([0.7, 0.9]))
+    assert share_of_gap(reference, stalled, remedy).value == pytest.approx(0.7)
+    assert share_of_gap(stalled, reference, remedy).value == 0  # no gap
 
 
 @pytest.mark.slow

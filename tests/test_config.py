@@ -112,7 +112,7 @@ IDENTITIES = {
     "iris": ["5a5fb75de8", "b09634247b", "cb364f68dc", "6c58b4456a"],
     "mixtures": ["e267a66777", "45dfbe5dc8", "d366af4ffb", "f7fb86bbe8"],
     "mnist5k": ["2309d8d4a6", "b512d783b7", "181e6dec8d", "bfbbcf42ed"],
-    "quickstart": ["57b9866877"],
+    "quickstart": ["57b9866877", "567f94d5a2"],
     "wine": ["06fec77f6a", "9016ea79c5", "92c82c3ee2", "b5431f72ee"],
 }
 

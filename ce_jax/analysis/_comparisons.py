@@ -145,28 +145,49 @@ def probability_of_improvement(
             "expected numbers, got NaN; put +inf for a target never reached, the worst value for a failed score"
         )
     n = a.size
-    wins = (a[:, None] < b) if lower_is_better else (a[:, None] > b)
-    credit = wins + 0.5 * (a[:, None] == b)
-    own = np.diagonal(credit)
 
     def distinct_pairs(seed_positions: NDArray[np.float64], axis: int) -> Values:
         rows = seed_positions.astype(np.intp).reshape(-1, n)
         # How often each resample has drawn each seed, by one bincount: row r counts from r n on.
         counts = np.bincount((rows + n * np.arange(len(rows))[:, None]).ravel(), minlength=n * len(rows))
-        counts = counts.reshape(len(rows), n).astype(np.float64)
-        # A seed drawn c times meets itself in c^2 pairs, which leave both the pairs and the wins.
-        squares = counts**2
-        pairs = n * n - squares.sum(axis)
-        won = ((counts @ credit) * counts).sum(axis) - squares @ own
-        # One seed drawn n times has no other seed to meet; its own pair is all there is.
-        return np.where(pairs > 0, won / np.maximum(pairs, 1), counts @ own / n).reshape(seed_positions.shape[:-1])
+        chances = meetings(a, b, counts.reshape(len(rows), n), lower_is_better=lower_is_better)
+        return chances.reshape(seed_positions.shape[:-1])
 
     interval = bootstrap_ci(
         distinct_pairs, np.arange(n), confidence_level=confidence_level, resamples=resamples, rng=rng
     )
-    value = credit.mean()
+    value = _credit(a, b, lower_is_better).mean()
     # Leaving the own pairs out moves the centre by up to 1/n; the interval is widened to hold the value it belongs to.
     return Estimate(value, np.minimum(interval.low, value), np.maximum(interval.high, value))
+
+
+def meetings(
+    a: NDArray[np.float64], b: NDArray[np.float64], counts: NDArray[Any], *, lower_is_better: bool = True
+) -> NDArray[np.float64]:
+    """[B] how often a beats b in resamples of paired runs, seeds that meet themselves left out; ties count half.
+
+    Args:
+      a: [n] figures of one loss; b: [n] of the other, entry i of the same seed.
+      counts: [B, n] how often each seed was drawn.
+      lower_is_better: as in `probability_of_improvement`.
+
+    >>> meetings(np.array([1.0, 5.0]), np.array([2.0, 3.0]), np.array([[1, 1]]))
+    array([0.5])
+    """
+    n, credit = len(a), _credit(a, b, lower_is_better)
+    counts = counts.astype(np.float64)
+    # A seed drawn c times meets itself in c^2 pairs, which leave both the pairs and the wins.
+    squares = counts**2
+    pairs = n * n - squares.sum(axis=1)
+    own = np.diagonal(credit)
+    won = ((counts @ credit) * counts).sum(axis=1) - squares @ own
+    # One seed drawn n times has no other seed to meet; its own pair is all there is.
+    return np.where(pairs > 0, won / np.maximum(pairs, 1), counts @ own / n)
+
+
+def _credit(a: NDArray[np.float64], b: NDArray[np.float64], lower_is_better: bool) -> NDArray[np.float64]:
+    wins = (a[:, None] < b) if lower_is_better else (a[:, None] > b)
+    return wins + 0.5 * (a[:, None] == b)
 
 
 def log_rank(times_a: ArrayLike, times_b: ArrayLike, horizon: Scalar) -> LogRank:

@@ -2,8 +2,9 @@
 
 `_options` settings and their defaults; `_parts` splits and scaling; `_arms` the losses compared; `_curves` what was
 measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen, report; `_task`, `_planning` and
-`_waves` the work itself on this machine's devices; `_summary` the numbers; `_formats`, `_words` and `_table` how they
-are told; `_compare` all of it in one call. Nothing here opens a file.
+`_waves` the work itself on this machine's devices; `_redrawing` the procedure again on redrawn seeds; `_summary` the
+numbers; `_formats`, `_words` and `_table` how they are told; `_compare` all of it in one call. Nothing here opens a
+file.
 """
 
 from ce_jax.comparing._arms import Arm, arms_of
@@ -14,6 +15,7 @@ from ce_jax.comparing._choice import (
     diverged,
     final_scores,
     long_reached,
+    near_cliff,
     retired,
     times_to,
 )
@@ -33,11 +35,15 @@ from ce_jax.comparing._options import (
 from ce_jax.comparing._parts import make_splits, part_sizes, scaled, split_indices, stratified_share
 from ce_jax.comparing._planning import lane_memory, plan_task, wave_memory
 from ce_jax.comparing._protocol import Ask, Listener, Train, Trained, one_by_one, rates_beyond, tune_and_report
+from ce_jax.comparing._redrawing import Redrawn, redrawn_choices, sureness
 from ce_jax.comparing._summary import summarise
 from ce_jax.comparing._table import html_table, text_table
 from ce_jax.comparing._task import Task, check_task, first_line, on_cpu
 from ce_jax.comparing._waves import Wave, Waves, cut, gather
 from ce_jax.comparing._words import (
+    INTERVALS,
+    at_least,
+    bounded,
     caveats,
     finding,
     first_loss,
@@ -52,6 +58,7 @@ from ce_jax.comparing._words import (
 )
 
 __all__ = [
+    "INTERVALS",
     "AnalysisOptions",
     "Arm",
     "Ask",
@@ -62,6 +69,7 @@ __all__ = [
     "LossCurves",
     "PartOptions",
     "RateGrid",
+    "Redrawn",
     "Scale",
     "SplitOptions",
     "SweepOptions",
@@ -72,6 +80,8 @@ __all__ = [
     "Wave",
     "Waves",
     "arms_of",
+    "at_least",
+    "bounded",
     "caveats",
     "check_task",
     "check_together",
@@ -102,6 +112,7 @@ __all__ = [
     "main_pair",
     "make_splits",
     "marked",
+    "near_cliff",
     "on_cpu",
     "one_by_one",
     "part_sizes",
@@ -109,6 +120,7 @@ __all__ = [
     "plan_task",
     "rates_beyond",
     "ratio",
+    "redrawn_choices",
     "retired",
     "scaled",
     "share",
@@ -117,6 +129,7 @@ __all__ = [
     "split_indices",
     "stratified_share",
     "summarise",
+    "sureness",
     "text",
     "text_table",
     "times_to",

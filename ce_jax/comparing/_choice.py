@@ -1,10 +1,11 @@
 """What it means that a run has diverged or has reached a target, and which of a loss's rates is its best."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ce_jax.analysis import rmst, steps_to_target
+from ce_jax.analysis import steps_to_target
 from ce_jax.comparing._curves import Array, Curves, LossCurves, marked
 from ce_jax.comparing._options import AnalysisOptions
 from ce_jax.sweeping import MEASURED
@@ -56,20 +57,42 @@ def choose_rate(curves: LossCurves, steps: Array, options: AnalysisOptions) -> C
 
     `time_to_target`: the smallest RMST averaged over the targets, a tie going to the higher final accuracy;
     `final_accuracy`: the other way round. A remaining tie goes to the smaller rate. Both see the target metric alone.
+    A rate under which a tuning seed has diverged is taken only where every rate has one: on fresh seeds it would
+    diverge again, more often than a few tuning seeds can show.
     Where rates may be retired, only what is missing to the highest target breaks a tie: a retired run has met it, and
     by how much it would have been exceeded is not known.
     """
+    keys = [key.mean(axis=1)[None] for key in tuning_keys(curves, steps, options)]
+    index = int(choose_by(keys)[0])
+    return Choice(index, 1 if index == len(curves.rates) - 1 else -1 if index == 0 else 0)
+
+
+def tuning_keys(curves: LossCurves, steps: Array, options: AnalysisOptions) -> tuple[Array, Array, Array]:
+    """What a rate is chosen by, [R, S] each: whether a run diverged, then two figures of which less is better."""
     horizon = float(steps[-1])
-    slowness = np.mean([rmst(times_to(curves, steps, target, options), horizon) for target in options.targets], axis=0)
-    finals = final_scores(curves, options.target_metric)
+    times = [np.minimum(times_to(curves, steps, target, options), horizon) for target in options.targets]
+    slowness, finals = np.mean(times, axis=0), final_scores(curves, options.target_metric)
     if marked(curves):
         highest = max(options.targets)
         finals = np.where(retired(curves), highest, np.minimum(finals, highest))
-    final = finals.mean(axis=1)
-    keys = (slowness, -final) if options.tune_by == "time_to_target" else (-final, slowness)
-    # Differences below a billionth are rounding, not preference: without this a tie would be broken by noise.
-    index = int(np.lexsort((np.arange(len(final)), *(np.round(key, 9) for key in reversed(keys))))[0])
-    return Choice(index, 1 if index == len(final) - 1 else -1 if index == 0 else 0)
+    lost = diverged(curves).astype(float)
+    return (lost, slowness, -finals) if options.tune_by == "time_to_target" else (lost, -finals, slowness)
+
+
+def choose_by(means: Sequence[Array]) -> Array:
+    """[B] positions of the best rates for means [B, R] of `tuning_keys`; a remaining tie goes to the smaller rate."""
+    lost, *figures = means
+    left = (lost > 0) == (lost > 0).min(axis=1, keepdims=True)
+    for figure in figures:
+        # Differences below a billionth are rounding, not preference: without this a tie would be broken by noise.
+        ranked = np.where(left, np.round(figure, 9), np.inf)
+        left = ranked == ranked.min(axis=1, keepdims=True)
+    return np.argmax(left, axis=1)
+
+
+def near_cliff(curves: LossCurves, rate: int) -> bool:
+    """Whether a tuning seed has diverged at this rate or at the next larger one: a little more would be too much."""
+    return bool(diverged(curves)[rate : rate + 2].any())
 
 
 def choose_rates(tuning: Curves, options: AnalysisOptions) -> dict[str, Choice]:

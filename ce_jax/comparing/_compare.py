@@ -85,6 +85,7 @@ def compare(
     first_seed: int = SweepOptions.first_seed,
     retire_reached: bool = SweepOptions.retire_reached,
     targets: Sequence[float] = AnalysisOptions.targets,
+    headline_target: float | None = AnalysisOptions.headline_target,
     target_metric: Any = AnalysisOptions.target_metric,
     sustained: int = AnalysisOptions.sustained,
     tune_by: Any = AnalysisOptions.tune_by,
@@ -114,7 +115,7 @@ def compare(
       steps, batch_size, evaluate_every, evaluations, dtype: as in [train].
       learning_rates, widen, seeds, tuning_seeds, first_seed, retire_reached: as in [sweep]; learning_rates is a
         `RateGrid` or {"low": ..., "high": ..., "count": ...}.
-      targets, target_metric, sustained, tune_by, confidence, resamples: as in [analysis].
+      targets, headline_target, target_metric, sustained, tune_by, confidence, resamples: as in [analysis].
       memory: bytes that the classifiers trained together may take on each device.
       name, dataset: how the summary calls the comparison and the data.
       progress: called with a line about what begins; `print` will do.
@@ -156,6 +157,7 @@ def compare(
     )
     analysis = AnalysisOptions(
         targets=tuple(float(target) for target in targets),
+        headline_target=headline_target,
         target_metric=target_metric,
         sustained=sustained,
         tune_by=tune_by,

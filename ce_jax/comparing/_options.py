@@ -105,6 +105,8 @@ class AnalysisOptions:
     """Table [analysis]: what it is to be there, how rates are chosen, how sure intervals are."""
 
     targets: tuple[float, ...] = (0.9, 0.95)
+    headline_target: float | None = None
+    """The one of the targets that the headline is about; None for the highest."""
     target_metric: Literal["validation_accuracy", "test_accuracy", "train_accuracy"] = "validation_accuracy"
     sustained: int = 1
     tune_by: Literal["time_to_target", "final_accuracy"] = "time_to_target"
@@ -119,6 +121,12 @@ class AnalysisOptions:
         check(0 < self.confidence < 1, "confidence", "a level between 0 and 1", self.confidence)
         check(self.resamples >= 99, "resamples", "at least 99", self.resamples)
         object.__setattr__(self, "targets", tuple(sorted(set(self.targets))))
+        check(
+            self.headline_target is None or self.headline_target in self.targets,
+            "headline_target",
+            f"one of the targets {', '.join(f'{target:g}' for target in self.targets)}",
+            self.headline_target,
+        )
 
 
 def check_together(sweep: SweepOptions, analysis: AnalysisOptions) -> None:

@@ -14,6 +14,7 @@ from ce_jax.comparing._arms import Arm
 from ce_jax.comparing._choice import Choice, choose_rates
 from ce_jax.comparing._curves import Curves, LossCurves, joined_rates
 from ce_jax.comparing._options import AnalysisOptions, SweepOptions
+from ce_jax.comparing._redrawing import redrawn_choices
 
 WIDEN_BY = 4
 """Learning rates added past an edge at a time."""
@@ -71,7 +72,7 @@ def tune_and_report(
     analysis: AnalysisOptions,
     train: Train,
     *,
-    report_at: Literal["every rate", "best rate"] = "every rate",
+    report_at: Literal["every rate", "contending rates"] = "every rate",
     listener: Listener | None = None,
 ) -> Trained:
     """Tune, widen while a best rate lies on an edge, and train fresh seeds.
@@ -80,7 +81,8 @@ def tune_and_report(
       arms: the losses; steps: [E] at which a run is evaluated.
       sweep: grid and seeds; analysis: what the best rate is.
       train: does the work.
-      report_at: at which rates of the final grid the fresh seeds are trained.
+      report_at: at which rates of the final grid the fresh seeds are trained: at every one, or at those that are the
+        best of some redraw of the tuning seeds, which is what an interval over the whole procedure needs.
       listener: is told what begins.
 
     Returns:
@@ -116,15 +118,27 @@ def tune_and_report(
         added = rates_beyond(rates, edges, WIDEN_BY)
         rates = sorted(rates + added)
         listener.say(f"a best rate lies on the edge: widening the grid to {rates[0]:.3g} .. {rates[-1]:.3g}")
+    assert tuning is not None
     if report_at == "every rate":
         listener.say(f"reporting: {len(rates)} learning rates x {len(fresh_seeds)} fresh seeds for each loss")
         asks = [Ask(arm, tuple(rates)) for arm in arms]
     else:
-        listener.plan(len(arms) * len(fresh_seeds), int(steps[-1]))
-        listener.say(f"reporting: each loss at its best rate x {len(fresh_seeds)} fresh seeds")
-        asks = [Ask(arm, (rates[choices[arm.label].rate],)) for arm in arms]
-    assert tuning is not None
+        contenders = contending_rates(tuning, analysis)
+        count = sum(map(len, contenders.values()))
+        listener.plan(count * len(fresh_seeds), int(steps[-1]))
+        listener.say(f"reporting: {count} rates that may be the best of their loss x {len(fresh_seeds)} fresh seeds")
+        asks = [Ask(arm, contenders[arm.label]) for arm in arms]
     return Trained(tuning, curves(asks, fresh_seeds), choices)
+
+
+def contending_rates(tuning: Curves, analysis: AnalysisOptions) -> dict[str, tuple[float, ...]]:
+    """{loss: the rates that its tuning seeds choose, as they are or redrawn}, in increasing order."""
+    _, redrawn = redrawn_choices(tuning, analysis)
+    chosen = choose_rates(tuning, analysis)
+    return {
+        loss: tuple(float(curves.rates[i]) for i in sorted({chosen[loss].rate, *redrawn[loss].tolist()}))
+        for loss, curves in tuning.losses.items()
+    }
 
 
 def rates_beyond(rates: Sequence[float], edges: set[int], count: int) -> list[float]:

@@ -1,7 +1,9 @@
 """From curves to an answer: how often and how fast each loss got there, and the comparisons, under the fairness rules.
 
 A run that misses the target is censored at the horizon and never dropped; a diverged run counts as never reached;
-comparisons are paired by seed and drawn from fresh seeds alone.
+comparisons are paired by seed and drawn from fresh seeds alone. Intervals cover the whole procedure: tuning seeds are
+redrawn and rates chosen anew, fresh seeds are redrawn, the same ones for all losses. What they do not cover is another
+data set.
 """
 
 import itertools
@@ -10,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ce_jax.analysis import bootstrap_ci, log_rank, probability_of_improvement, rmst_ratio
-from ce_jax.comparing._choice import Choice, choose_rates, diverged, final_scores, retired, times_to
-from ce_jax.comparing._curves import Array, Curves, marked
+from ce_jax.analysis import log_rank, meetings, probability_of_improvement, rmst, rmst_ratio
+from ce_jax.comparing._choice import Choice, choose_rates, diverged, final_scores, near_cliff, retired, times_to
+from ce_jax.comparing._curves import Array, Curves, LossCurves, marked
 from ce_jax.comparing._options import AnalysisOptions
+from ce_jax.comparing._redrawing import Redrawn, sureness
 
 FINAL = ("test_accuracy", "validation_accuracy", "train_accuracy", "cross_entropy", "ssr")
 
@@ -21,7 +24,7 @@ FINAL = ("test_accuracy", "validation_accuracy", "train_accuracy", "cross_entrop
 def summarise(
     workload: Mapping[str, Any], curves: Curves, tuning_seeds: int, options: AnalysisOptions
 ) -> dict[str, Any]:
-    """`summary.json` as a dictionary; intervals are drawn from a generator seeded by the first seed alone.
+    """`summary.json` as a dictionary; intervals are drawn from generators seeded by the seeds alone.
 
     Args:
       workload: what was compared on what, as it is to stand in the summary.
@@ -30,21 +33,24 @@ def summarise(
       options: what it is to be there, how rates are chosen, how sure intervals are.
     """
     losses = list(curves.losses)
-    choices = choose_rates(curves.at_seeds(slice(tuning_seeds)), options)
     judge = _Judge(curves, tuning_seeds, options)
-    best = {loss: choices[loss].rate for loss in losses}
     pairs = list(itertools.combinations(_cross_entropy_first(losses), 2))
     return {
         "schema": 1,
         "workload": dict(workload),
         "targets": list(options.targets),
+        "headline_target": options.headline_target or max(options.targets),
         "horizon": int(curves.steps[-1]),
-        "losses": {loss: _one_loss(loss, choices[loss], judge) for loss in losses},
-        "comparisons": [judge.compare(a, best[a], b, best[b], target) for a, b in pairs for target in options.targets],
+        "intervals_include": INCLUDES,
+        "losses": {loss: _loss_record(loss, judge) for loss in losses},
+        "comparisons": [judge.compare(a, b, target) for a, b in pairs for target in options.targets],
         "untuned_comparisons": [
-            one for a, b in pairs for target in options.targets for one in _untuned(judge, a, b, best, target)
+            record for a, b in pairs for target in options.targets for record in _untuned(judge, a, b, target)
         ],
     }
+
+
+INCLUDES = ["starts", "batches", "splits", "tuning"]
 
 
 def _number(value: Any) -> float | None:
@@ -52,97 +58,129 @@ def _number(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def _numbers(values: Sequence[Any]) -> list[float | None]:
+    return [_number(value) for value in values]
+
+
 def _cross_entropy_first(losses: Sequence[str]) -> list[str]:
     return sorted(losses, key=lambda loss: loss != "cross_entropy")
 
 
 class _Judge:
-    """Curves of the fresh seeds, and the intervals drawn from them."""
+    """The choice of every loss, its fresh seeds, and the intervals of both together."""
 
     def __init__(self, curves: Curves, tuning_seeds: int, options: AnalysisOptions) -> None:
-        self.curves, self.options = curves.at_seeds(slice(tuning_seeds, None)), options
-        self.horizon = float(curves.steps[-1])
-        self.seed = int(curves.seeds[0])
+        self.tuning, self.fresh = curves.at_seeds(slice(tuning_seeds)), curves.at_seeds(slice(tuning_seeds, None))
+        self.options, self.horizon, self.seed = options, float(curves.steps[-1]), int(curves.seeds[0])
+        self.choices: dict[str, Choice] = choose_rates(self.tuning, options)
+        self.redrawn = Redrawn(self.tuning, self.fresh, options)
 
-    def times(self, loss: str, index: int, target: float) -> Array:
-        return times_to(self.curves[loss], self.curves.steps, target, self.options)[index]
+    def times(self, loss: str, target: float) -> Array:
+        """[R, S] steps to the target on the fresh seeds."""
+        return times_to(self.fresh[loss], self.fresh.steps, target, self.options)
 
-    @property
-    def sampling(self) -> dict[str, Any]:
-        # A seed of its own for each interval: no figure depends on which others were computed before it.
+    def cut(self, loss: str, target: float) -> Array:
+        """[R, S] the same, misses counted as the horizon."""
+        return np.minimum(self.times(loss, target), self.horizon)
+
+    def rate(self, loss: str) -> float:
+        return float(self.fresh[loss].rates[self.choices[loss].rate])
+
+    def at_rates(self, a: str, rate_a: int, b: str, rate_b: int, target: float) -> dict[str, Any]:
+        """Two losses at fixed rates; seeds are resampled, the choice of the rates is not."""
+        times = self.times(a, target)[rate_a], self.times(b, target)[rate_b]
         options = self.options
-        return {"confidence_level": options.confidence, "resamples": options.resamples, "rng": self.seed}
-
-    def interval(self, values: Array) -> list[float | None]:
-        return [_number(end) for end in bootstrap_ci(np.mean, values, **self.sampling)]
-
-    def compare(self, a: str, index_a: int, b: str, index_b: int, target: float) -> dict[str, Any]:
-        times = self.times(a, index_a, target), self.times(b, index_b, target)
-        ratio = rmst_ratio(*times, self.horizon, **self.sampling)
-        faster = probability_of_improvement(*times, **self.sampling)
+        sampling: dict[str, Any] = {
+            "confidence_level": options.confidence,
+            "resamples": options.resamples,
+            "rng": self.seed,
+        }
+        ratio = rmst_ratio(*times, self.horizon, **sampling)
+        faster = probability_of_improvement(*times, **sampling)
+        # The median time of the two sides is not looked at: one run that arrives makes a mean, none makes a bound.
+        absent = [name for name, own in zip("ab", times, strict=True) if not np.isfinite(own).any()]
         return {
             "a": a,
             "b": b,
             "target": target,
             "rmst_ratio": _number(ratio.value),
-            "ci": [_number(ratio.low), _number(ratio.high)],
+            "ci": _numbers((ratio.low, ratio.high)),
+            "censored": "both" if len(absent) == 2 else absent[0] if absent else None,
+            "reached": {a: float(np.isfinite(times[0]).mean()), b: float(np.isfinite(times[1]).mean())},
             "probability_a_faster": _number(faster.value),
-            "ci_probability": [_number(faster.low), _number(faster.high)],
+            "ci_probability": _numbers((faster.low, faster.high)),
             "log_rank_p": log_rank(*times, self.horizon).p_value,
-            "learning_rates": {loss: float(self.rates(loss)[i]) for loss, i in ((a, index_a), (b, index_b))},
+            "learning_rates": {loss: float(self.fresh[loss].rates[i]) for loss, i in ((a, rate_a), (b, rate_b))},
         }
 
-    def rates(self, loss: str) -> Array:
-        return self.curves[loss].rates
+    def compare(self, a: str, b: str, target: float) -> dict[str, Any]:
+        """Two losses, each at its own choice; intervals cover that choice."""
+        record = self.at_rates(a, self.choices[a].rate, b, self.choices[b].rate, target)
+        times_a, times_b = self.times(a, target), self.times(b, target)
+        means = (self.redrawn.means(loss, self.cut(loss, target)) for loss in (a, b))
+        chances = self.redrawn.pairs(a, b, lambda counts, i, j: meetings(times_a[i], times_b[j], counts))
+        return {
+            **record,
+            "ci": _numbers(self.redrawn.ratio_interval(*means)),
+            "ci_at_fixed_rates": record["ci"],
+            "ci_probability": _numbers(self.redrawn.interval(chances, 0.0, 1.0)),
+            "ci_probability_at_fixed_rates": record["ci_probability"],
+        }
 
 
-def _untuned(judge: _Judge, a: str, b: str, best: Mapping[str, int], target: float) -> list[dict[str, Any]]:
+def _untuned(judge: _Judge, a: str, b: str, target: float) -> list[dict[str, Any]]:
     """Two other questions: the same rate for both, and the same length of the first step."""
-    records = []
+    records, best = [], {loss: judge.choices[loss].rate for loss in (a, b)}
     for index in dict.fromkeys((best[a], best[b])):
-        records.append({"kind": "equal_rate", **judge.compare(a, index, b, index, target)})
+        records.append({"kind": "equal_rate", **judge.at_rates(a, index, b, index, target)})
     # The first step of SGD is rate x gradient norm. The grid rate of b whose step is nearest to that of a at its best.
-    norm_a, norm_b = (np.median(judge.curves[loss]["gradient_norm"][best[loss], :, 0]) for loss in (a, b))
-    wanted = judge.rates(a)[best[a]] * norm_a / norm_b
+    norm_a, norm_b = (np.median(judge.fresh[loss]["gradient_norm"][best[loss], :, 0]) for loss in (a, b))
+    rates = judge.fresh[b].rates
+    with np.errstate(divide="ignore", invalid="ignore"):  # a loss may begin without any gradient
+        wanted = judge.rate(a) * norm_a / norm_b
     if np.isfinite(wanted) and wanted > 0:
-        index = int(np.argmin(np.abs(np.log(judge.rates(b)) - np.log(wanted))))
-        record = {"kind": "equal_first_step", **judge.compare(a, best[a], b, index, target)}
-        records.append({**record, "first_step_ratio": float(judge.rates(b)[index] / wanted)})
+        index = int(np.argmin(np.abs(np.log(rates) - np.log(wanted))))
+        record = {"kind": "equal_first_step", **judge.at_rates(a, best[a], b, index, target)}
+        records.append({**record, "first_step_ratio": float(rates[index] / wanted)})
     return records
 
 
-def _one_loss(loss: str, choice: Choice, judge: _Judge) -> dict[str, Any]:
-    by_target = {}
+def _loss_record(loss: str, judge: _Judge) -> dict[str, Any]:
+    choice, own, by_target = judge.choices[loss], judge.fresh[loss], {}
     for target in judge.options.targets:
-        times = judge.times(loss, choice.rate, target)
-        cut = np.minimum(times, judge.horizon)
+        times, cut = judge.times(loss, target)[choice.rate], judge.cut(loss, target)
         median = float(np.median(times))
         by_target[f"{target:g}"] = {
             "reached": float(np.mean(np.isfinite(times))),
             "median_steps": median if np.isfinite(median) else None,
-            "rmst_steps": float(np.mean(cut)),
-            "rmst_ci": judge.interval(cut),
+            "rmst_steps": float(rmst(times, judge.horizon)),
+            "rmst_ci": _numbers(judge.redrawn.interval(judge.redrawn.means(loss, cut), 0.0, judge.horizon)),
         }
-    own = judge.curves[loss]
     lost = diverged(own)[choice.rate]
     counts = {"runs": len(lost), "diverged": int(lost.sum())}
     if marked(own):
         counts["retired"] = int(retired(own)[choice.rate].sum())
     return {
-        "best_learning_rate": float(judge.rates(loss)[choice.rate]),
-        "learning_rates": [float(rate) for rate in judge.rates(loss)],
+        "best_learning_rate": judge.rate(loss),
+        "learning_rates": [float(rate) for rate in own.rates],
+        # Before the first step no rate has had a say.
+        "first_gradient_norm": _number(np.median(own["gradient_norm"][choice.rate, :, 0])),
         "on_edge": choice.edge != 0,
+        "near_cliff": near_cliff(judge.tuning[loss], choice.rate),
+        "choice": sureness(judge.redrawn, loss, choice.rate),
         **counts,
         "by_target": by_target,
-        "final": {metric: _final(loss, choice.rate, metric, judge) for metric in FINAL},
+        "final": {metric: _final(loss, own, metric, judge) for metric in FINAL},
     }
 
 
-def _final(loss: str, index: int, metric: str, judge: _Judge) -> dict[str, Any]:
+def _final(loss: str, own: LossCurves, metric: str, judge: _Judge) -> dict[str, Any]:
     """Mean over the fresh seeds. A diverged run classifies nothing: its accuracy is 0; its loss has no value at all."""
-    curves = judge.curves[loss]
-    values = (final_scores(curves, metric) if metric.endswith("accuracy") else curves[metric][..., -1])[index]
-    values = values.astype(float)
-    if not np.all(np.isfinite(values)):
+    accuracy = metric.endswith("accuracy")
+    values = (final_scores(own, metric) if accuracy else own[metric][..., -1]).astype(float)
+    chosen = values[judge.choices[loss].rate]
+    if not np.all(np.isfinite(chosen)):
         return {"mean": None, "ci": None}
-    return {"mean": float(np.mean(values)), "ci": judge.interval(values)}
+    means = judge.redrawn.means(loss, values)
+    ends = judge.redrawn.interval(means, 0.0, 1.0 if accuracy else np.inf)
+    return {"mean": float(np.mean(chosen)), "ci": _numbers(ends)}

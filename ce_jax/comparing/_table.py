@@ -1,11 +1,12 @@
 """The table of a comparison as plain text and as HTML: the same rows on a terminal, in `print` and in a notebook."""
 
 import html
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ce_jax.comparing._formats import count, display_name, interval, ratio, share
-from ce_jax.comparing._words import goal_text, label, level, shown_target, speed_rows
+from ce_jax.comparing._words import INTERVALS, bounded, goal_text, label, level, shown_target, speed_rows
 
 HEADINGS = ("loss", "reached", "median\nsteps", "mean\nsteps", "ratio", "test\naccuracy")
 
@@ -24,7 +25,7 @@ def table_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 share(row["reached"]),
                 count(row["median_steps"]),
                 _with_interval(row["rmst_steps"], row["rmst_ci"], count),
-                _with_interval(against["rmst_ratio"], against["ci"], ratio) if against else "",
+                f"{bounded(against)}\n{_ends(against['ci'], ratio)}" if against else "",
                 _with_interval(final["mean"], final["ci"], share),
             )
         )
@@ -33,8 +34,8 @@ def table_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def text_table(summaries: Sequence[Mapping[str, Any]]) -> str:
     """A table for each workload, and how to read them, in plain text."""
-    parts = [f"{_title(summary)}\n{_aligned([HEADINGS, *table_rows(summary)])}" for summary in summaries]
-    return "\n\n".join([*parts, _note(summaries)])
+    parts = [f"{_title(summary, summaries)}\n{_aligned([HEADINGS, *table_rows(summary)])}" for summary in summaries]
+    return "\n\n".join([*parts, textwrap.fill(_note(summaries), 79)])
 
 
 def html_table(summary: Mapping[str, Any]) -> str:
@@ -48,16 +49,20 @@ def html_table(summary: Mapping[str, Any]) -> str:
     return f"<table>{caption}{''.join(rows)}</table><p>{html.escape(_note([summary]))}</p>"
 
 
-def _title(summary: Mapping[str, Any]) -> str:
-    return f"{label(summary)}: {goal_text(summary, shown_target(summary))}"
+def _title(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ()) -> str:
+    return f"{label(summary, others)}: {goal_text(summary, shown_target(summary))}"
 
 
 def _note(summaries: Sequence[Mapping[str, Any]]) -> str:
-    return f"ratio: mean steps, first loss ÷ this loss; in second lines: {level(summaries[0])} intervals"
+    return f"ratio: mean steps, first loss ÷ this loss; in second lines: {level(summaries[0])} intervals. {INTERVALS}"
 
 
 def _with_interval(value: float | None, bounds: Sequence[float] | None, form: Callable[[float | None], str]) -> str:
-    return f"{form(value)}\n{interval(bounds, form).replace(' to ', '–').removesuffix(' %')}"
+    return f"{form(value)}\n{_ends(bounds, form)}"
+
+
+def _ends(bounds: Sequence[float] | None, form: Callable[[float | None], str]) -> str:
+    return interval(bounds, form).replace(" to ", "–").removesuffix(" %")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -8,17 +8,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ce_jax.comparing._formats import count, display_name, interval, known, percent, ratio, share, text
+from ce_jax.comparing._redrawing import RUNNER_UP
 
 FEW_SEEDS = 10  # below this a bootstrap interval is itself rough, and the caveats say so
 Summary = Mapping[str, Any]
-Status = Literal["faster", "slower", "open", "unreached", "untimed"]
+Status = Literal["faster", "slower", "open", "bound", "unreached", "untimed"]
+INTERVALS = (
+    "Intervals cover chance in starts, batches, splits and the tuning of the rates (seeds are redrawn and rates chosen "
+    "anew each time); they do not cover another data set."
+)
 
 
 class MainPair(NamedTuple):
     """What one workload says about its main pair of losses.
 
-    `status` is "unreached" when neither loss reaches any target in half of its runs, "untimed" when no ratio of steps
-    exists, "open" when its interval contains 1, else "faster" or "slower" (of `a` against `b`).
+    `status` is "unreached" when neither loss reaches the target in any run, "bound" when one of them never does, so
+    that the ratio of steps is a bound, "untimed" when no ratio exists, "open" when its interval contains 1, else
+    "faster" or "slower" (of `a` against `b`).
     """
 
     a: str
@@ -35,13 +41,15 @@ def main_pair(summary: Summary) -> MainPair | None:
         return None
     a = first_loss(summary)
     b = "ssr" if "ssr" in names and a != "ssr" else next(name for name in names if name != a)
-    target = headline_target(summary, (a, b))
-    comparison = _compared(summary, a, target).get(b, {"rmst_ratio": None, "ci": None})
+    target = shown_target(summary)
+    comparison = _compared(summary, a, target).get(b, {"rmst_ratio": None, "ci": None, "censored": None})
     status: Status
-    if max(_reached(summary, name, target) for name in (a, b)) < 0.5:
+    if comparison.get("censored") == "both" or max(_reached(summary, name, target) for name in (a, b)) == 0:
         status = "unreached"
     elif not known(comparison["rmst_ratio"]) or not known(comparison["ci"]):
         status = "untimed"
+    elif comparison.get("censored"):
+        status = "bound"
     else:
         low, high = comparison["ci"]
         status = "faster" if high < 1 else "slower" if low > 1 else "open"
@@ -54,17 +62,9 @@ def first_loss(summary: Summary) -> str:
     return "cross_entropy" if "cross_entropy" in names else names[0]
 
 
-def headline_target(summary: Summary, losses: Sequence[str]) -> float:
-    """The highest target that at least half of the runs of at least one of `losses` reach, or else the lowest."""
-    targets = sorted(float(target) for target in summary["targets"])
-    met = [target for target in targets if max(_reached(summary, loss, target) for loss in losses) >= 0.5]
-    return max(met, default=targets[0])
-
-
 def shown_target(summary: Summary) -> float:
-    """The target of the headline, for tables that have room for one."""
-    pair = main_pair(summary)
-    return pair.target if pair else headline_target(summary, [first_loss(summary)])
+    """The target of the headline, which the config fixed: the highest one unless it says another."""
+    return float(summary.get("headline_target") or max(map(float, summary["targets"])))
 
 
 def headline(summary: Summary) -> str:
@@ -86,8 +86,8 @@ def finding(summary: Summary) -> str:
     reached_a, reached_b = (_reached(summary, name, pair.target) for name in (pair.a, pair.b))
     if pair.status == "unreached":
         return (
-            f"{where}, which loss is faster stays open: within {horizon} neither {a} nor {b} reached {goal} in half of "
-            f"its runs ({share(reached_a)} and {share(reached_b)} of them did; {tuned})."
+            f"{where}, which loss is faster to {goal} stays open: within {horizon} neither {a} nor {b} got there in "
+            f"any run{_highest_reached(summary, (pair.a, pair.b))} ({tuned})."
         )
     if pair.status == "untimed":
         return (
@@ -98,15 +98,13 @@ def finding(summary: Summary) -> str:
     sure = f"({level(summary)} interval {interval(pair.comparison['ci'], ratio)}; {tuned})"
     if pair.status == "open":
         return f"{where}, no difference in speed could be shown: {a} took {times} {b} took to {goal} {sure}."
-    if reached_a == 1 and reached_b == 0:
+    if pair.status == "bound":
+        there, absent = (a, b) if pair.comparison["censored"] == "b" else (b, a)
+        arrived = reached_a if pair.comparison["censored"] == "b" else reached_b
+        runs = "every run" if arrived == 1 else f"{share(arrived)} of its runs"
         return (
-            f"{where}, {a} reached {goal} in every run and {b} in none within {horizon}, so {a} needed at most {times} "
-            f"{b} needs {sure}."
-        )
-    if reached_b == 1 and reached_a == 0:
-        return (
-            f"{where}, {b} reached {goal} in every run and {a} in none within {horizon}, so {a} needs at least {times} "
-            f"{b} needed {sure}."
+            f"{where}, {there} reached {goal} in {runs} and {absent} in none within {horizon}, so {absent} needs "
+            f"{at_least(pair.comparison)} the steps of {there} ({tuned})."
         )
     if pair.status == "slower":
         return f"{where}, {a} was slower: it needed {times} {b} needed to reach {goal} {sure}."
@@ -123,11 +121,7 @@ def caveats(summary: Summary) -> list[str]:
         if min(shares) < 1:
             a, b = display_name(pair.a), display_name(pair.b)
             got = f"{_capital(a)} got there in {share(shares[0])} of its runs, {b} in {share(shares[1])}; a"
-            # A finding of all against none has said so already.
-            lines.append(
-                f"{'A' if set(shares) == {0, 1} else got} run that never got there counts as the full "
-                f"{work['steps']:,} steps."
-            )
+            lines.append(f"{got} run that never got there counts as the full {work['steps']:,} steps.")
     for name in names:
         if losses[name]["diverged"]:
             lines.append(
@@ -139,6 +133,18 @@ def caveats(summary: Summary) -> list[str]:
                 f"{losses[name]['retired']} of the {losses[name]['runs']} runs of {display_name(name)} were retired, "
                 "long after they had met every target: their final values are those of that moment, and whether they "
                 "would have diverged later is not known."
+            )
+        choice = losses[name].get("choice")
+        if choice and choice["runner_up"] > RUNNER_UP:
+            lines.append(
+                f"The best learning rate of {display_name(name)} is not sure: with the tuning seeds redrawn, "
+                f"{choice['runner_up_rate']:.3g} wins in {share(choice['runner_up'])} of the cases; intervals include "
+                "this."
+            )
+        if losses[name].get("near_cliff"):
+            lines.append(
+                f"The best learning rate of {display_name(name)} lies next to one under which runs diverge: a little "
+                "more would be too much."
             )
     edges = [display_name(name) for name in names if losses[name].get("on_edge")]
     if edges:
@@ -157,6 +163,8 @@ def joined_headline(summaries: Sequence[Summary]) -> str:
     pairs = {(pair.a, pair.b) for pair in compared}
     if len(pairs) != 1:
         return f"{len(summaries)} workloads, each with its own finding below; they do not share one pair of losses."
+    if by_start := _told_by_start(summaries):
+        return by_start
     a, b = map(display_name, pairs.pop())
     faster = [pair.comparison["rmst_ratio"] for pair in compared if pair.status == "faster"]
     low, high = min(faster, default=None), max(faster, default=None)
@@ -165,6 +173,11 @@ def joined_headline(summaries: Sequence[Summary]) -> str:
         (("faster",), f"{a} needed fewer steps than {b}, {spread}", ""),
         (("slower",), f"{a} needed more steps than {b}", "it needed more"),
         (("open",), f"no difference in steps between {a} and {b} could be shown", "no difference could be shown"),
+        (
+            ("bound",),
+            f"{a} or {b} never got there, so that the ratio of steps is a bound",
+            "one of them never got there",
+        ),
         (("untimed", "unreached"), f"the steps of {a} and {b} could not be compared", "they could not be compared"),
     ]
     parts: list[str] = []
@@ -174,6 +187,60 @@ def joined_headline(summaries: Sequence[Summary]) -> str:
             parts.append(f"in {number} {short}" if parts else f"in {number} of {len(compared)} workloads {full}")
     how = f"({level(summaries[0])} intervals; each loss at its own tuned learning rate; workloads are never pooled)"
     return f"{_capital(', '.join(parts))} {how}."
+
+
+def _told_by_start(summaries: Sequence[Summary]) -> str | None:
+    """One sentence for workloads that differ in nothing but their start, and why; None for others."""
+    works = [{**summary["workload"], "start": None} for summary in summaries]
+    starts = {text(summary["workload"]["start"]) for summary in summaries}
+    if len(starts) < len(summaries) or any(work != works[0] for work in works):
+        return None
+    told, norms = [], []
+    for summary in summaries:
+        pair = main_pair(summary)
+        assert pair is not None
+        a, b, start = display_name(pair.a), display_name(pair.b), text(summary["workload"]["start"])
+        arrived = [share(_reached(summary, loss, pair.target)) for loss in (pair.a, pair.b)]
+        times = f"{bounded(pair.comparison)} times the steps of {b}, {interval(pair.comparison['ci'], ratio)}"
+        outcome = {
+            "faster": f"{a} is faster ({times}; {arrived[0]} of its runs get there, {arrived[1]} of the others)",
+            "slower": f"{a} is slower ({times}; {arrived[0]} of its runs get there, {arrived[1]} of the others)",
+            "open": f"no difference in speed could be shown ({times})",
+            "bound": f"{arrived[0]} of the runs of {a} and {arrived[1]} of those of {b} get there",
+        }.get(pair.status, f"the steps of {a} and {b} could not be compared")
+        told.append(f"from the start {start}, {outcome}")
+        first = [summary["losses"][loss].get("first_gradient_norm") for loss in (pair.a, pair.b)]
+        if all(first):
+            norms.append(f"{ratio(first[1] / first[0])} times that of {a} from {start}")
+    work, pair = summaries[0]["workload"], main_pair(summaries[0])
+    assert pair is not None
+    goal = goal_text(summaries[0], pair.target)
+    sentence = (
+        f"On {text(work['dataset'])} ({text(work['model'])}, {text(work['optimizer'])}) to {goal}: {'; '.join(told)}."
+    )
+    if len(norms) < len(summaries):
+        return sentence
+    return f"{sentence} Why: before the first step the gradient of {display_name(pair.b)} is {' and '.join(norms)}."
+
+
+def at_least(comparison: Mapping[str, Any]) -> str:
+    """A bound in words: how many times as long the side takes that never arrived.
+
+    >>> at_least({"rmst_ratio": 0.0883, "ci": [0.08, 0.1], "censored": "b"})
+    'at least 11.3 times'
+    """
+    value = comparison["rmst_ratio"]
+    return f"at least {ratio(1 / value if comparison['censored'] == 'b' else value)} times"
+
+
+def bounded(comparison: Mapping[str, Any]) -> str:
+    """A ratio of steps (a over b) as it may be printed: a bound where one side never arrived, none where neither did.
+
+    >>> [bounded({"rmst_ratio": 0.5, "censored": side}) for side in (None, "a", "b", "both")]
+    ['0.50', 'at least 0.50', 'at most 0.50', '–']
+    """
+    words = {None: "", "a": "at least ", "b": "at most ", "both": None}[comparison.get("censored")]
+    return "–" if words is None else f"{words}{ratio(comparison['rmst_ratio'])}"
 
 
 def speed_rows(summary: Summary) -> list[dict[str, Any]]:
@@ -219,6 +286,17 @@ def _alone(summary: Summary, horizon: str) -> str:
 
 def _at(summary: Summary, loss: str, target: float) -> Mapping[str, Any]:
     return summary["losses"][loss]["by_target"][f"{target:g}"]
+
+
+def _highest_reached(summary: Summary, losses: Sequence[str]) -> str:
+    """`; the highest target reached ...`, or nothing where no run reached any."""
+    for target in sorted(map(float, summary["targets"]), reverse=True):
+        shares = [f"{display_name(loss)} in {share(_reached(summary, loss, target))}" for loss in losses]
+        if any(_reached(summary, loss, target) for loss in losses):
+            return (
+                f"; the highest target reached was {goal_text(summary, target)}, by {' and '.join(shares)} of the runs"
+            )
+    return ""
 
 
 def _reached(summary: Summary, loss: str, target: float) -> float:

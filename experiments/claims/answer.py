@@ -1,188 +1,146 @@
-"""The README's answer, written from the verdicts: every sentence is a claim's, every number one of its measurements."""
+"""The README's answer: what several claims have measured of speed, accuracy, calibration and classes, in a table.
+
+A row is a sentence. Most compare SSR on probabilities with cross-entropy in several places and say, from the intervals
+alone, where it is behind, where it is ahead and where no difference is shown; no verdict turns a word.
+"""
 
 import re
 import textwrap
-from collections import Counter
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from experiments.claims.wording import (
+    MISSING,
+    Results,
+    Sentence,
+    Template,
+    accuracy_over_workloads,
+    counted,
+    places,
+    quoted,
+    speed_over_workloads,
+)
 
 GALLERY = "experiments/gallery/claims"
 WIDTH = 120
-
-
-class Entry(NamedTuple):
-    """What the answer says of one claim, and in which part.
-
-    `says` is the claim in plain words without digits; the verdict stands beside it. `shows` are the numbers behind the
-    verdict, in words that hold whichever way they fall: `{key}` is a measurement, `{key|~}` the same with its interval,
-    `{key|%}` and `{key|points}` are hundredths.
-    """
-
-    part: str
-    says: str
-    shows: str
-
-
-PARTS = {"faster": "when it is faster, by how much", "why": "why", "not": "when it is not"}
-
-ENTRIES = {
-    "gentle-vs-saturated": Entry(
-        "faster",
-        "From a confidently wrong start SSR on probabilities stalls even when tuned; from a gentle start it ties",
-        "{mlp/saturated/cross_entropy-ssr/test_accuracy|~ points} behind in accuracy, from the gentle start "
-        "{mlp/gentle/cross_entropy-ssr/test_accuracy|points}; of that Adam makes up "
-        "{mlp/saturated/ssr+adam/share_of_gap_closed|%}, squentropy "
-        "{mlp/saturated/squentropy/share_of_gap_closed|%}",
-    ),
-    "dose-response": Entry(
-        "faster",
-        "The nearer a loss is to SSR on probabilities, the longer until the goal, most of all from a wrong start",
-        "{digits/saturated/power_loss/rmst_growth} times as long at the far end, from a gentle start "
-        "{digits/gentle/power_loss/rmst_growth} times",
-    ),
-    "stuck-deep-sigmoid": Entry(
-        "faster",
-        "Deep sigmoid networks get stuck more often under SSR on probabilities; switching to it late does no harm",
-        "{cross_entropy-ssr/reached|~ points} fewer arrive; the switch costs {switch/harm|~ points} of error",
-    ),
-    "tail-law": Entry(
-        "faster",
-        "In the long run cross-entropy falls like one over the steps, and like one over their root if SSR on "
-        "probabilities is trained",
-        "powers {cross_entropy/slope} and {ssr/slope} of the steps",
-    ),
-    "escape-time": Entry(
-        "why",
-        "The way out of a wrong start is linear in the wrong class's lead for cross-entropy, exponential for squared "
-        "error",
-        "{z0=10/cross_entropy/steps} and {z0=10/ssr/steps} steps from a lead of 10",
-    ),
-    "landscape": Entry(
-        "why",
-        "The surface of SSR on probabilities is flatter",
-        "in {surface/cross_entropy<ssr/draws|~ %} of random networks; in {surface/cross_entropy<ssr*K/2/draws|~ %} "
-        "once both gradients are given the same unit",
-    ),
-    "rate-unit": Entry(
-        "why",
-        "Most of that is a unit: the best rate of SSR on probabilities grows like half the number of classes",
-        "like their power {linear/short/slope|~} (linear), {network/short/slope|~} (network); rates of equal progress "
-        "like {linear/short/half_way_slope|~}, {network/short/half_way_slope|~}",
-    ),
-    "default-gap": Entry(
-        "not",
-        "From ordinary starts tuned accuracies agree within noise; cross-entropy is faster and has more good rates",
-        "agreement on {sgd/cross_entropy-ssr/inside_noise|%} of the tasks for SSR on probabilities, "
-        "{sgd/cross_entropy-ssr_on_logits/inside_noise|%} for SSR on logits (Adam: "
-        "{adam/cross_entropy-ssr/inside_noise|%}, {adam/cross_entropy-ssr_on_logits/inside_noise|%})",
-    ),
-    "many-classes": Entry(
-        "not",
-        "SSR on logits falls behind as classes grow in number, and more weight on the true class repairs it",
-        "with 256 classes {K=256/ssr_on_logits(scale=1, target=1)/test_accuracy|%} right, repaired "
-        "{K=256/ssr_on_logits(scale=15, target=30)/test_accuracy|%}, cross-entropy "
-        "{K=256/cross_entropy/test_accuracy|%}",
-    ),
-    "calibration": Entry(
-        "not",
-        "SSR on probabilities knows better how sure it may be, until one temperature is fitted to both",
-        "{mnist5k/noise=0/ssr-cross_entropy/ece/before|~ points} of calibration error, then "
-        "{mnist5k/noise=0/ssr-cross_entropy/ece/after|~ points}",
-    ),
-    "textbook-network": Entry(
-        "not",
-        "The textbook's numbers for iris are right, and its single start misleads",
-        "{published_start/cross_entropy-ssr_on_logits/epochs=100/test_accuracy|points} ahead of SSR on logits there, "
-        "{other_starts/cross_entropy-ssr_on_logits/epochs=100/test_accuracy/median|points} from 50 other starts",
-    ),
-    "nielsen-erratum": Entry(
-        "not",
-        "The book's animation of cross-entropy does not follow from its own equation",
-        "it ends at {start=2,2/published_code/end}, by the equation at {start=2,2/equation_61/end}",
-    ),
-}
-
 WHY = (
     "Under softmax the gradient of SSR on probabilities carries the slope of the softmax, which vanishes where a model "
-    "is confidently wrong; that of cross-entropy does not. "
-)
-# Said only where the claim that it sums up, gentle-vs-saturated, was confirmed.
-IN_SHORT = "So cross-entropy is faster out of a bad start, and from a gentle one, with tuned rates, hardly better. "
-OUTCOME = (
-    "Below is what was published, and what came out when it was run again under rules fixed beforehand: "
-    "[{outcome} in {minutes:.0f} minutes, with 95 % intervals]({gallery}) by `python -m experiments claims`."
+    "is confidently wrong; that of cross-entropy does not. Below: SSR on probabilities against cross-entropy, each "
+    "loss at its own tuned rate, in times as many steps to the goal and in points of a hundred."
 )
 
 
-def answer(verdicts: Mapping[str, Mapping[str, Any]]) -> str:
-    """The README section as Markdown.
+GROWTH, LEAD = "power_loss/rmst_growth", "cross_entropy-ssr/test_accuracy"
+
+
+def _starts(start: str) -> tuple[Template, Template]:
+    """Speed and accuracy from one of the two starts."""
+    of_data = {f"on {data}": f"{data}/{start}/{GROWTH}" for data in ("digits", "wine")}
+    models = {"softmax-regression": "with softmax regression", "mlp": "with a network"}
+    of_model = {words: f"{model}/{start}/{LEAD}" for model, words in models.items()}
+    return (
+        places("steps", "times", "dose-response", of_data),
+        places("test accuracy on digits", "points", "gentle-vs-saturated", of_model),
+    )
+
+
+TABLE: dict[str, tuple[Template, ...]] = {
+    "from a confidently wrong start": (
+        *_starts("saturated"),
+        quoted(
+            "one unit that leads wrongly by 10",
+            "escape-time",
+            "out after {z0=10/cross_entropy/steps} steps of cross-entropy and {z0=10/ssr/steps} of squared error",
+        ),
+    ),
+    "from a gentle start": _starts("gentle"),
+    "from an ordinary start": (
+        speed_over_workloads("SGD"),
+        speed_over_workloads("Adam"),
+        accuracy_over_workloads,
+        places(
+            "calibration error before a temperature is fitted",
+            "points",
+            "calibration",
+            {
+                "on digits": "digits/noise=0/ssr-cross_entropy/ece/before",
+                "on MNIST-5k": "mnist5k/noise=0/ssr-cross_entropy/ece/before",
+            },
+        ),
+    ),
+    "with many classes": (
+        places(
+            "steps of a network on mixtures",
+            "times",
+            "rate-unit",
+            {f"with {k}": f"network/short/K={k}/slowness/own_best" for k in (2, 8, 64)},
+        ),
+        places("test accuracy", "points", "many-classes", {f"with {k}": f"K={k}/{LEAD}" for k in (3, 30, 256)}),
+        quoted(
+            "SSR on logits with 256",
+            "many-classes",
+            "{K=256/ssr_on_logits(scale=1, target=1)/test_accuracy|~ %} right, cross-entropy "
+            "{K=256/cross_entropy/test_accuracy|~ %}",
+        ),
+    ),
+    "with imbalanced classes": (lambda results: Sentence(MISSING, ""),),
+}
+
+
+def fixed_rules(results: Iterable[Mapping[str, Any]]) -> str:
+    """Whether the rules came first, and how many protocols were amended after results had been seen."""
+    results = list(results)
+    unlocked = sum("rules" not in one for one in results)
+    if unlocked:
+        return f"{unlocked} of {len(results)} verdicts are of an earlier run, before rules were locked"
+    amended = sum(any(entry["results_seen"] for entry in one.get("amendments", ())) for one in results)
+    number = "1 protocol was" if amended == 1 else f"{amended or 'no'} protocols were"
+    return f"rules fixed before this run; {number} amended after looks at earlier results, see the cards"
+
+
+def covered(results: Iterable[Mapping[str, Any]]) -> str:
+    """What the intervals include and what not; before rules were locked, rates were held fixed."""
+    if any("rules" not in one for one in results):
+        return "Intervals hold 95 % and cover starts, batches and splits, but neither the tuning nor another data set"
+    return "Intervals hold 95 % and cover starts, batches, splits and tuning, but not another data set"
+
+
+def answer(results: Results) -> str:
+    """The README section as Markdown: an introduction, a table with a row for each sentence, and how sure all of it is.
 
     Args:
-      verdicts: {id: the content of its `verdict.json`} of every claim.
+      results: what is stored of every claim; a number that is missing is said to be not measured.
 
     Returns:
-      The heading, a paragraph and a table with a row for each claim, without a line end after the last.
-
-    Raises:
-      KeyError: a claim, or a measurement that its sentence needs, is missing.
+      The heading and all that follows, without a line end after the last.
     """
-    counted = Counter(verdicts[name]["verdict"] for name in ENTRIES)
-    in_short = IN_SHORT if verdicts["gentle-vs-saturated"]["verdict"] == "confirmed" else ""
-    introduction = (
-        WHY
-        + in_short
-        + OUTCOME.format(
-            outcome=", ".join(f"{counted[verdict]} {verdict}" for verdict in ("confirmed", "refuted", "undecided")),
-            minutes=sum(verdicts[name]["minutes"] for name in ENTRIES),
-            gallery=GALLERY,
-        )
+    rows = ["| where | SSR on probabilities against cross-entropy | by |", "|---|---|---|"]
+    in_short = []
+    for place, templates in TABLE.items():
+        sentences = [template(results) for template in templates]
+        in_short.append(f"{place} {counted([one for sentence in sentences for one in sentence.comparisons])}")
+        for heading, (text, claim, _) in zip([f"**{place}**", *len(sentences) * [""]], sentences, strict=False):
+            rows.append(f"| {heading} | {text} | {f'[{claim}]({GALLERY}/{claim})' if claim else ''} |")
+    introduction = f"{WHY} In short, of what is compared here: {'; '.join(in_short)}."
+    end = _wrapped(_outcome(results))
+    return "\n".join(["## The answer", "", *_wrapped(introduction), "", *rows, "", *end])
+
+
+def _outcome(results: Results) -> str:
+    outcomes: dict[str, list[str]] = {"confirmed": [], "refuted": [], "undecided": []}
+    for name, one in results.items():
+        outcomes[one["verdict"]].append(name)
+    numbers = ", ".join(f"{len(names)} {verdict}" for verdict, names in outcomes.items())
+    minutes = sum(one["minutes"] for one in results.values())
+    named = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in list(outcomes.items())[1:] if names)
+    return (
+        f"`python -m experiments claims` runs again what was published: [{numbers} in {minutes:.0f} minutes]({GALLERY})"
+        f"{f' ({named})' if named else ''}; {fixed_rules(results.values())}. {covered(results.values())}."
     )
-    lines = [
-        "## The answer",
-        "",
-        *textwrap.wrap(introduction, WIDTH, break_long_words=False, break_on_hyphens=False),
-        "",
-    ]
-    lines += ["| cross-entropy | what was claimed | verdict | what was measured |", "|---|---|---|---|"]
-    for part, heading in PARTS.items():
-        for name, entry in ENTRIES.items():
-            if entry.part == part:
-                lines.append(_row(heading, name, verdicts[name]))
-                heading = ""
-    return "\n".join(lines)
 
 
-def _row(heading: str, name: str, verdict: Mapping[str, Any]) -> str:
-    numbers = _filled(ENTRIES[name].shows, verdict["measurements"])
-    shown = [
-        heading and f"**{heading}**",
-        ENTRIES[name].says,
-        f"*{verdict['verdict']}*",
-        f"[{numbers}]({GALLERY}/{name})",
-    ]
-    return f"| {' | '.join(shown)} |"
-
-
-def _filled(template: str, measurements: Mapping[str, Any]) -> str:
-    """The template with its measurements in place of their keys.
-
-    >>> _filled("{a|~ points} of {b}", {"a": {"value": 0.5, "ci": [0.25, 0.75]}, "b": {"value": 73534, "ci": None}})
-    '50 points (25 to 75) of 73,534'
-    """
-
-    def number(hit: re.Match[str]) -> str:
-        key, with_interval, unit = hit.groups(default="")
-        one, scale = measurements[key], 100 if unit else 1
-        interval = one["ci"] if with_interval else None
-        ends = f" ({' to '.join(_shown(end, scale) for end in interval)})" if interval else ""
-        return f"{_shown(one['value'], scale)} {unit}".rstrip() + ends
-
-    return re.sub(r"\{([^{}|]+)(?:\|(~?) ?([^{}]*))?\}", number, template)
-
-
-def _shown(value: float | None, scale: int) -> str:
-    """Two digits, of hundredths at most one decimal; a question mark for what JSON cannot hold."""
-    if value is None:
-        return "?"
-    scaled = round(scale * value, 1 if scale > 1 else 9) + 0.0  # which makes a zero of -0.0
-    return f"{scaled:,.0f}" if abs(scaled) >= 99.5 else f"{scaled:.2g}"
+def _wrapped(text: str) -> list[str]:
+    """Lines of a paragraph; code is never broken."""
+    kept = re.sub(r"`[^`]*`", lambda code: code[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(kept, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines]

@@ -10,23 +10,31 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from experiments.claims.lock import refusal, rules_of, write_lock
 from experiments.claims.page import write_claims
-from experiments.claims.publish import PUBLISHED
+from experiments.claims.publish import finished, made_elsewhere, standing
 from experiments.claims.publish import publish as publish_claims
-from experiments.claims.record import SCHEMA, Claim, Request, effect_text, verdict_record
+from experiments.claims.record import Claim, Request, shown, verdict_record
 from experiments.claims.registry import CLAIMS
 from experiments.errors import UserError, nearest
 from experiments.files import read_json, write_json
 from experiments.pages import canvas
 from experiments.progress import shown_on
-from experiments.run.provenance import made_by_other_code, provenance
+from experiments.run.provenance import provenance
 from experiments.runtime import prepare_jax
 
 LARGEST_SEED = 400_000  # the last seed of a run has to stay below 2**32
 
 
 def claims_command(
-    ids: Sequence[str], quick: bool, seed: int, out: Path, fresh: bool, console: Console, publish: bool = False
+    ids: Sequence[str],
+    quick: bool,
+    seed: int,
+    out: Path,
+    fresh: bool,
+    console: Console,
+    publish: bool = False,
+    lock: bool = False,
 ) -> int:
     """Measure claims, write a verdict and a figure for each, then the table and the page; or publish what is there.
 
@@ -38,6 +46,7 @@ def claims_command(
       fresh: measure again what has a verdict.
       console: where the table goes.
       publish: measure nothing; copy finished claims into the gallery and write the README's answer from them.
+      lock: measure nothing; write the hashes of all rules into rules.lock.
 
     Returns:
       0, whatever the verdicts are.
@@ -45,11 +54,12 @@ def claims_command(
     Raises:
       UserError: an unknown id, a seed out of range, a folder that cannot be written, or claims not fit to publish.
     """
-    if publish:
-        if ids or quick or seed or fresh:
-            raise UserError("--publish: takes all claims, full and at seed 0; leave out ids, --quick, --seed, --fresh")
-        verdicts = {name: publishable(claim, out / name) for name, claim in CLAIMS.items()}
-        console.print(f"the answer: {publish_claims(out, verdicts)}", markup=False, soft_wrap=True)
+    if publish or lock:
+        if ids or quick or seed or fresh or (publish and lock):
+            word = "--publish" if publish else "--lock"
+            raise UserError(f"{word}: takes all claims at once; leave out ids and every other option but --out")
+        done = f"the answer: {publish_claims(out, CLAIMS)}" if publish else f"rules: {write_lock(CLAIMS.values())}"
+        console.print(done, markup=False, soft_wrap=True)
         return 0
     chosen = _chosen(ids)
     if not 0 <= seed <= LARGEST_SEED:
@@ -62,15 +72,18 @@ def claims_command(
     for number, claim in enumerate(chosen, 1):
         folder = out / claim.id
         if not fresh and (stored := finished(claim, folder, quick, seed)):
-            known = made_by_other_code(made(claim, folder), *claim.uses) or "finished before"
+            known = made_elsewhere(claim, stored) or "finished before"
             console.print(f"{claim.id}: {stored['verdict']}, {known} (measure again with --fresh)", markup=False)
             continue
         console.print(f"[bold]{claim.id}[/bold] ({number} of {len(chosen)}): {claim.statement}")
         with shown_on(console) as listener:
             measure(claim, Request(quick, seed, folder / "runs", listener, [], []), fresh)
+        measured = finished(claim, folder, quick=False, seed=0)
+        if measured and (why := refusal(claim, measured)):
+            console.print(f"{claim.id}: --publish would refuse this verdict: {why}", markup=False)
     console.print(table(chosen, out))
-    if other := [claim.id for claim in chosen if made_by_other_code(made(claim, PUBLISHED / claim.id), *claim.uses)]:
-        console.print(f"published verdicts made by other code than this: {', '.join(other)}", markup=False)
+    for said in standing(CLAIMS):
+        console.print(said, markup=False)
     console.print(f"page: {write_claims(out)}", markup=False, soft_wrap=True)
     return 0
 
@@ -80,31 +93,6 @@ def _chosen(ids: Sequence[str]) -> list[Claim]:
         if name not in CLAIMS:
             raise UserError(f"claims: expected one of {', '.join(CLAIMS)}, got {name!r}{nearest(name, CLAIMS)}")
     return [claim for name, claim in CLAIMS.items() if not ids or name in ids]
-
-
-def finished(claim: Claim, folder: Path, quick: bool, seed: int) -> dict[str, Any] | None:
-    """The stored verdict that answers this very request, whatever code made it; a claim defined anew has none."""
-    try:
-        verdict, card = (read_json(folder / name) for name in ("verdict.json", "card.json"))
-    except (OSError, ValueError):
-        return None
-    asked = (SCHEMA, quick, claim.definition, seed)
-    return verdict if (verdict["schema"], verdict["quick"], card["definition"], card["seed"]) == asked else None
-
-
-def made(claim: Claim, folder: Path) -> dict[str, Any]:
-    """Which code made a stored verdict: its source and its commit; empty where there is none."""
-    try:
-        verdict, card = (read_json(folder / name) for name in ("verdict.json", "card.json"))
-    except (OSError, ValueError):
-        return {}
-    return {"source": verdict.get("source_code"), "git": card["provenance"]["git"]}
-
-
-def publishable(claim: Claim, folder: Path) -> dict[str, Any] | None:
-    """A full verdict at seed 0 that the present code has made; None where there is none."""
-    stored = finished(claim, folder, quick=False, seed=0)
-    return stored if stored and not made_by_other_code(made(claim, folder), *claim.uses) else None
 
 
 def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, Any]:
@@ -123,9 +111,11 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
     provenance_now = provenance(words, 0.0, 0.0)
     card = {
         "definition": claim.definition,
+        "rules": rules_of(claim),
         "seed": request.seed,
         "protocol": claim.protocol,
         "choices": claim.choices,
+        "amendments": [one._asdict() for one in claim.amendments],
         "effect": claim.effect,
         "ran": findings.ran,
         "edges": list(request.edges or ()),
@@ -141,12 +131,12 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
 
 def table(chosen: Sequence[Claim], out: Path) -> Table:
     """One row per claim, as stored."""
-    shown = Table(box=None, pad_edge=False)
+    rows = Table(box=None, pad_edge=False)
     for heading in ("id", "statement", "verdict", "effect [95 % interval]", "minutes"):
-        shown.add_column(heading, no_wrap=heading in ("id", "verdict"), justify="left")
+        rows.add_column(heading, no_wrap=heading in ("id", "verdict"), justify="left")
     for claim in chosen:
         verdict = read_json(out / claim.id / "verdict.json")
         words = verdict["verdict"] + (" (quick)" if verdict["quick"] else "")
-        effect = f"{claim.effect}: {effect_text(verdict['measurements'][claim.effect])}"
-        shown.add_row(claim.id, claim.statement, words, effect, f"{verdict['minutes']:.1f}")
-    return shown
+        effect = f"{claim.effect}: {shown(verdict['measurements'], claim.effect)}"
+        rows.add_row(claim.id, claim.statement, words, effect, f"{verdict['minutes']:.1f}")
+    return rows

@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 from ce_jax.comparing import AnalysisOptions, RateGrid, SplitOptions, SweepOptions, TrainOptions, display_name
 from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import mean, mean_difference, share_closed
+from experiments.claims.statistics import Figure as TunedFigure
+from experiments.claims.statistics import difference, share_of_gap, tuned
 from experiments.claims.workloads import TrainedConfig, trained
 from experiments.config import Config, MlpOptions
 from experiments.data import DataOptions
 from experiments.pages import canvas
-from experiments.pages.canvas import Array, panels
+from experiments.pages.canvas import panels
 
 MODELS = {"softmax-regression": "linear", "mlp": "mlp"}
 STARTS = ("gentle", "saturated")
@@ -47,47 +48,56 @@ def measure(request: Request) -> Findings:
     """Train every workload; accuracies, gaps to cross-entropy, and what is left of the stall under each remedy."""
     measurements: dict[str, Measurement] = {}
     for model, start in itertools.product(MODELS, STARTS):
-        accuracies: dict[str, Array] = {}
+        accuracies: dict[str, TunedFigure] = {}
         for optimizer in ARMS:
             run = trained(f"{model}-{start}-{optimizer}", setting(model, start, optimizer, request), request)
             suffix = "" if optimizer == "sgd" else f"+{optimizer}"
             measurements |= describe(f"{model}/{start}", suffix, run)
-            accuracies |= {f"{loss}{suffix}": run.final(loss, "test_accuracy") for loss in run.losses}
+            accuracies |= {f"{loss}{suffix}": run.accuracy(loss) for loss in run.losses}
         for arm in REMEDIES if start == "saturated" else ():
             stall = [accuracies[name] for name in ("cross_entropy", "ssr", arm)]
-            measurements[f"{model}/{start}/{arm}/share_of_gap_closed"] = share_closed(*stall)
+            measurements[f"{model}/{start}/{arm}/share_of_gap_closed"] = share_of_gap(*stall)
     seeds = request.pick(20, 8)
     return Findings(
         measurements,
         figure(measurements),
-        "Mean test accuracy of fresh seeds, each loss at its own tuned rate, with intervals, from both starts: "
-        "cross-entropy and SSR on probabilities under SGD, then what may remove SSR's stall: of the gap, "
-        + "; ".join(
-            f"{words} closes {measurements[f'softmax-regression/saturated/{arm}/share_of_gap_closed'].value:.0%} and "
-            f"{measurements[f'mlp/saturated/{arm}/share_of_gap_closed'].value:.0%}"
-            for arm, words in REMEDIES.items()
-        )
-        + " (softmax regression and network).",
+        caption(measurements),
         seeds,
         f"Digits / 16, own stratified split 1077/270/450 for each seed, {EPOCHS} epochs in batches of {BATCH}, "
         f"{request.pick(10, 4)} tuning and {seeds} fresh seeds, 11 rates in half-decades from 0.01 to 1000 (Adam: 1e-5 "
-        "to 1), widened where the best lies on an edge.",
+        "to 1), widened where the best lies on an edge; intervals choose the rates anew in every resample.",
     )
 
 
 def describe(key: str, suffix: str, run: TrainedConfig) -> dict[str, Measurement]:
     """Test accuracy of every arm, its chosen rate, and cross-entropy's lead over it under the same optimizer."""
     measurements = {}
-    reference = run.final("cross_entropy", "test_accuracy")
+    reference = run.accuracy("cross_entropy")
     for loss in run.losses:
-        accuracy = run.final(loss, "test_accuracy")
-        measurements[f"{key}/{loss}{suffix}/test_accuracy"] = mean(accuracy, "fraction")
+        accuracy = run.accuracy(loss)
+        measurements[f"{key}/{loss}{suffix}/test_accuracy"] = tuned(accuracy, "fraction", low=0.0, high=1.0)
         measurements[f"{key}/{loss}{suffix}/learning_rate"] = Measurement(run.rate(loss))
         if loss != "cross_entropy":
-            measurements[f"{key}/cross_entropy{suffix}-{loss}{suffix}/test_accuracy"] = mean_difference(
-                reference, accuracy, "fraction"
-            )
+            lead = difference(reference, accuracy, "fraction")
+            measurements[f"{key}/cross_entropy{suffix}-{loss}{suffix}/test_accuracy"] = lead
     return measurements
+
+
+def caption(measurements: Measurements) -> str:
+    """What the figure shows, and the share of the gap that each remedy closes, never without its interval."""
+
+    def share(model: str, arm: str) -> str:
+        one = measurements[f"{model}/saturated/{arm}/share_of_gap_closed"]
+        return f"{one.value:.0%} [{one.low:.0%}, {one.high:.0%}]"
+
+    shares = (
+        f"{words} closes {' and '.join(share(model, arm) for model in MODELS)}" for arm, words in REMEDIES.items()
+    )
+    return (
+        "Mean test accuracy of fresh seeds, each loss at its own tuned rate, from both starts, with 95 % intervals "
+        "over starts, batches, splits and tuning: cross-entropy and SSR on probabilities under SGD, then what may "
+        f"remove SSR's stall: of the gap, {'; '.join(shares)} (softmax regression and network; below 0: wider)."
+    )
 
 
 def decide(measurements: Measurements) -> Verdict:
@@ -118,6 +128,29 @@ def figure(measurements: Measurements) -> Figure:
     return drawing
 
 
+AMENDMENTS = (
+    {
+        "date": "2026-11-26",
+        "what": "The share of the gap that each remedy closes is measured beside the accuracies. The rule is the same.",
+        "why": "The protocol asks which of the remedies removes the stall; accuracies alone leave that to the reader.",
+        "results_seen": True,
+    },
+    {
+        "date": "2026-11-27",
+        "what": "Intervals resample tuning seeds too and choose every rate anew; before, they held the rates fixed. "
+        "Shares of the gap are printed with their intervals. The conditions of the rule are the same.",
+        "why": "Intervals at fixed rates are too narrow, and 9 % closed by Adam had an interval from -8 to 25 %.",
+        "results_seen": True,
+    },
+    {
+        "date": "2026-11-27",
+        "what": "A rate under which a tuning seed diverged is chosen only where every rate has one.",
+        "why": "On fresh seeds such a rate diverges again, more often than a few tuning seeds show; changed for all "
+        "tuned comparisons alike, because of another claim.",
+        "results_seen": True,
+    },
+)
+
 CLAIM = Claim(
     id="gentle-vs-saturated",
     statement="With a gentle start tuned cross-entropy and tuned SSR on probabilities tie; from a confidently wrong "
@@ -134,6 +167,9 @@ CLAIM = Claim(
         "Each seed draws its own stratified split, the same for all losses.",
         "Adam has its own grid of as many half-decades, 1e-5 to 1, and is compared with cross-entropy under Adam.",
         "A diverged run counts as accuracy 0. Equal validation accuracy is decided by speed, then by the lower rate.",
+        "Validation accuracy alone chooses a rate. Test accuracy chooses nothing: which remedies are shown was fixed "
+        "beforehand.",
+        "Intervals redraw tuning and fresh seeds, the same for all losses, and choose every rate anew.",
     ),
     effect="mlp/saturated/cross_entropy-ssr/test_accuracy",
     measure=measure,

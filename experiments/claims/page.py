@@ -1,31 +1,39 @@
 """claims.html: a card for every claim that has a verdict, in one file that needs nothing else."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from experiments.claims.record import effect_text
+from experiments.claims.answer import covered, fixed_rules
+from experiments.claims.publish import made_elsewhere, read_result, standing
+from experiments.claims.record import shown
 from experiments.claims.registry import CLAIMS
 from experiments.pages.html import inlined, write_page
 
 
 def write_claims(out: Path) -> Path:
     """Write `out/claims.html` from the verdicts found in `out`; return its path."""
-    cards = [card for name in CLAIMS if (card := _card(out / name))]
+    cards = [card for name in CLAIMS if (card := _card(name, out / name))]
     return write_page(
         out / "claims.html",
         "claims.html.j2",
         title="Published claims, re-run",
         cards=cards,
-        effect_text=effect_text,
+        shown=shown,
         count=len(CLAIMS),
+        fixed_rules=fixed_rules(cards),
+        covered=covered(cards),
+        standing=standing(CLAIMS),
     )
 
 
-def _card(folder: Path) -> dict[str, Any] | None:
+def _card(name: str, folder: Path) -> dict[str, Any] | None:
+    result = read_result(folder)
     try:
-        verdict, card = (json.loads((folder / name).read_text("utf-8")) for name in ("verdict.json", "card.json"))
         svg = (folder / "figure.svg").read_text("utf-8")
     except FileNotFoundError:
         return None
-    return {**card, **verdict, "effect_key": card["effect"], "svg": inlined(svg, folder.name)}
+    if result is None:
+        return None
+    earlier = result["definition"] != CLAIMS[name].definition
+    made = "of an earlier definition of this claim" if earlier else made_elsewhere(CLAIMS[name], result)
+    return {**result, "made": made, "effect_key": result["effect"], "svg": inlined(svg, folder.name)}

@@ -6,24 +6,64 @@ from pathlib import Path
 from typing import Any
 
 from experiments.claims.answer import GALLERY, answer
+from experiments.claims.lock import refusal
+from experiments.claims.record import SCHEMA, Claim
 from experiments.errors import UserError
-from experiments.files import write_bytes
+from experiments.files import read_json, write_bytes
+from experiments.run.provenance import made_by_other_code
 from experiments.source import ROOT
 
-PUBLISHED = ROOT / GALLERY
 # With the SVGs the gallery would weigh twice as much.
 FILES = ("verdict.json", "card.json", "figure.png")
 BEGIN, END = "<!-- answer: begin (python -m experiments claims --publish) -->", "<!-- answer: end -->"
 
 
-def publish(out: Path, verdicts: Mapping[str, Mapping[str, Any] | None]) -> Path:
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """What is stored of a finished claim, its verdict and its card in one; None where there is none."""
+    try:
+        verdict, card = (read_json(folder / name) for name in ("verdict.json", "card.json"))
+    except (OSError, ValueError):
+        return None
+    return {**card, **verdict}
+
+
+def finished(claim: Claim, folder: Path, quick: bool, seed: int) -> dict[str, Any] | None:
+    """The stored result that answers this very request, whatever code made it; a claim defined anew has none."""
+    result = read_result(folder)
+    asked = (SCHEMA, quick, claim.definition, seed)
+    return (
+        result if result and tuple(result[key] for key in ("schema", "quick", "definition", "seed")) == asked else None
+    )
+
+
+def made_elsewhere(claim: Claim, result: Mapping[str, Any]) -> str | None:
+    """What to say of a result that the present code would not make the same way; None where it would."""
+    made = {"source": result.get("source_code"), "git": result["provenance"]["git"]}
+    return made_by_other_code(made, *claim.uses)
+
+
+def standing(claims: Mapping[str, Claim]) -> list[str]:
+    """What to say of the gallery, a line each: verdicts of earlier definitions, of other code, and missing ones."""
+    found: dict[str, list[str]] = {"of earlier definitions": [], "made by other code than this": [], "missing": []}
+    for name, claim in claims.items():
+        result = read_result(ROOT / GALLERY / name)
+        if result is None:
+            found["missing"].append(name)
+        elif result["definition"] != claim.definition:
+            found["of earlier definitions"].append(name)
+        elif made_elsewhere(claim, result):
+            found["made by other code than this"].append(name)
+    return [f"published verdicts {words}: {', '.join(names)}" for words, names in found.items() if names]
+
+
+def publish(out: Path, claims: Mapping[str, Claim]) -> Path:
     """Copy the verdicts, cards and figures of all claims into the gallery and rewrite the README's answer.
 
     Nothing is written before everything has been read.
 
     Args:
       out: folder of all claims.
-      verdicts: {id: stored verdict, or None where a claim has none that may be published}.
+      claims: {id: claim} as defined now.
 
     Returns:
       The README's path.
@@ -31,20 +71,37 @@ def publish(out: Path, verdicts: Mapping[str, Mapping[str, Any] | None]) -> Path
     Raises:
       UserError: a claim may not be published, or the README has lost its markers.
     """
-    if missing := [name for name, verdict in verdicts.items() if verdict is None]:
+    results = {name: fit for name, claim in claims.items() if (fit := _publishable(claim, out / name))}
+    if missing := [name for name in claims if name not in results]:
         command = shlex.join(["python", "-m", "experiments", "claims", "--out", str(out)])
         raise UserError(
             f"--publish: expected a full verdict of every claim as now defined, made by this code at seed 0, in {out}; "
             f"missing, quick or outdated: {', '.join(missing)}; run {command}"
         )
+    refused: dict[str, list[str]] = {}
+    for name, result in results.items():
+        if why := refusal(claims[name], result, ROOT):
+            refused.setdefault(why, []).append(name)
+    if refused:
+        told = "; ".join(f"{', '.join(names)}: {why}" for why, names in refused.items())
+        raise UserError(
+            f"--publish: expected verdicts whose rules were locked and committed before they were measured; {told}; "
+            "run python -m experiments claims --lock, commit the lock, and measure again from a later commit"
+        )
     readme = ROOT / "README.md"
-    text = with_answer(readme.read_text("utf-8"), answer({name: one for name, one in verdicts.items() if one}))
-    contents = {(name, file): (out / name / file).read_bytes() for name in verdicts for file in FILES}
+    text = with_answer(readme.read_text("utf-8"), answer(results))
+    contents = {(name, file): (out / name / file).read_bytes() for name in results for file in FILES}
     for (name, file), content in contents.items():
         (ROOT / GALLERY / name).mkdir(parents=True, exist_ok=True)
         write_bytes(ROOT / GALLERY / name / file, content)
     write_bytes(readme, text.encode())
     return readme
+
+
+def _publishable(claim: Claim, folder: Path) -> dict[str, Any] | None:
+    """A full result at seed 0 that the present code has made; None where there is none."""
+    result = finished(claim, folder, quick=False, seed=0)
+    return result if result and not made_elsewhere(claim, result) else None
 
 
 def with_answer(readme: str, section: str) -> str:

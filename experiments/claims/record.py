@@ -2,8 +2,11 @@
 
 import inspect
 import math
+import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +19,7 @@ SCHEMA = 1
 # Far apart, so that no two values of --seed share a seed; all stay below 2**32.
 SEEDS_APART = 10_000
 
-SHARED = ("experiments/claims/statistics.py", "experiments/claims/workloads.py")
+SHARED = tuple(f"experiments/claims/{name}.py" for name in ("speeds_by_rate", "statistics", "workloads"))
 
 Verdict = Literal["confirmed", "refuted", "undecided"]
 
@@ -78,6 +81,41 @@ class Findings(NamedTuple):
     """What was run, in a sentence."""
 
 
+class Amendment(NamedTuple):
+    """A change of a claim's statement, protocol or rule after it was first fixed."""
+
+    date: str
+    what: str
+    why: str
+    results_seen: bool
+    """Whether results of the claim had been seen before the change."""
+
+
+def amendments_in(entries: Any, where: str) -> tuple[Amendment, ...]:
+    """A claim file's `AMENDMENTS`, checked.
+
+    >>> amendments_in(({"date": "2026-11-27", "what": "x", "why": "y", "results_seen": True},), "a claim")[0].what
+    'x'
+
+    Raises:
+      ValueError: an entry lacks one of the four keys, has others, or holds what is no date, text or yes and no.
+    """
+    for number, entry in enumerate(entries, 1):
+        place = f"{where}: amendment {number}"
+        if set(entry) != set(Amendment._fields):
+            raise ValueError(f"{place}: expected the keys {', '.join(Amendment._fields)}, got {', '.join(entry)}")
+        try:
+            date.fromisoformat(entry["date"])
+        except (TypeError, ValueError):
+            raise ValueError(f"{place}: expected a date such as 2026-11-27, got {entry['date']!r}") from None
+        for name in ("what", "why"):
+            if not isinstance(entry[name], str) or not entry[name].strip():
+                raise ValueError(f"{place}: expected {name} as text, got {entry[name]!r}")
+        if not isinstance(entry["results_seen"], bool):
+            raise ValueError(f"{place}: expected results_seen as True or False, got {entry['results_seen']!r}")
+    return tuple(Amendment(**entry) for entry in entries)
+
+
 @dataclass(frozen=True)
 class Claim:
     """A published statement that can be false, and how it is tested.
@@ -107,6 +145,11 @@ class Claim:
     def definition(self) -> str:
         """Sixteen digits that change whenever the claim's rule, settings or code do; comments are no part of it."""
         return hash_of([code_of(self.file.read_text(encoding="utf-8"))])
+
+    @property
+    def amendments(self) -> tuple[Amendment, ...]:
+        """What was changed after the rules were first fixed: `AMENDMENTS` of the claim's own file."""
+        return amendments_in(getattr(sys.modules[self.measure.__module__], "AMENDMENTS", ()), self.id)
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -155,15 +198,45 @@ def _plain(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
-def effect_text(measurement: Mapping[str, Any]) -> str:
-    """A stored measurement as one reads it.
+BOUND = re.compile(r"^(at least|at most|unknown)\b,? ?|(?:, censored:|,)? ?\b(at least|at most|unknown)$")
+
+
+def bound_of(measurements: Mapping[str, Mapping[str, Any]], key: str) -> str:
+    """What makes a stored measurement a bound, or "".
+
+    It is "at least", "at most" or "unknown" where its unit begins or ends so, and "at least" where `<key>/censored`
+    beside it is 1 and does not count what was left out. Verdicts older than that say it only by the fraction that
+    reached the target at the far end of a growth, which is 0.
+    """
+    if match := BOUND.search(measurements[key]["unit"]):
+        return match[1] or match[2]
+    cell, _, what = key.rpartition("/")
+    far_ends = [f"{cell}/{option}=1/reached" for option in ("beta", "q")] if what == "rmst_growth" else []
+    if any(end in measurements and measurements[end]["value"] == 0 for end in far_ends):
+        return "at least"
+    beside = measurements.get(f"{key}/censored")
+    return "at least" if beside and beside["value"] == 1 and "left out" not in beside["unit"] else ""
+
+
+def shown(measurements: Mapping[str, Mapping[str, Any]], key: str) -> str:
+    """One of several stored measurements as one reads it."""
+    return effect_text(measurements[key], bound_of(measurements, key))
+
+
+def effect_text(measurement: Mapping[str, Any], bound: str = "") -> str:
+    """A stored measurement as one reads it, a bound with the words that say so.
 
     >>> effect_text({"value": 0.98123, "ci": [0.9, 1.06], "unit": "slope"})
     '0.981 [0.9, 1.06] slope'
+    >>> effect_text({"value": 11.2, "ci": None, "unit": "times, at least"})
+    'at least 11.2 times'
     """
 
     def number(value: float | None) -> str:
         return "–" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
+    unit, bound = BOUND.sub("", measurement["unit"]), bound or bound_of({"": measurement}, "")
+    if bound == "unknown":
+        return f"– {unit}".rstrip()
     interval = f" [{', '.join(map(number, measurement['ci']))}]" if measurement["ci"] else ""
-    return f"{number(measurement['value'])}{interval} {measurement['unit']}".rstrip()
+    return f"{bound} {number(measurement['value'])}{interval} {unit}".strip()

@@ -1,9 +1,11 @@
 """From configs to curves for claims: the protocol of `ce_jax.comparing` with the trainer that stores.
 
-A claim's setting is one or several `Config`s. On the fresh seeds each loss is trained at its own best rate or, where a
-claim is about the grid itself, at every rate.
+A claim's setting is one or several `Config`s. On the fresh seeds each loss is trained at the rates that are the best of
+some redraw of the tuning seeds or, where a claim is about the grid itself, at every rate. Figures are those at the best
+rate; their intervals choose it anew in every resample.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 from ce_jax.comparing import (
     AnalysisOptions,
     Curves,
+    Redrawn,
     Trained,
     choose_rate,
     choose_rates,
@@ -28,6 +31,7 @@ from ce_jax.comparing import (
 from ce_jax.sweeping import compiler_options
 from ce_jax.training import Hyperparameters, Splits
 from experiments.claims.record import Request
+from experiments.claims.statistics import Figure
 from experiments.config import Config, fingerprint, identity
 from experiments.files import read_arrays, read_json, write_arrays, write_json
 from experiments.pages.canvas import Array
@@ -82,6 +86,32 @@ class TrainedConfig:
         """[S] steps to the target, +inf where it was never reached: such a run is censored, never dropped."""
         return times_to(self.trained.best(loss), self.steps, target, self.config.analysis)[0]
 
+    @functools.cached_property
+    def redrawn(self) -> Redrawn:
+        """The procedure on redrawn seeds; the same seeds for configs with the same numbers of them."""
+        return Redrawn(self.trained.tuning, self.trained.fresh, self.config.analysis)
+
+    def figure(self, loss: str, values: Array) -> Figure:
+        """A mean over the fresh seeds of values [rates, S], one row for each rate of the fresh curves."""
+        best = self.trained.fresh[loss].rates == self.rate(loss)
+        value = float(values[best].mean())
+        return Figure(value, self.redrawn.means(loss, values), self.redrawn)
+
+    def accuracy(self, loss: str, metric: str = "test_accuracy") -> Figure:
+        """Mean accuracy after the last step, 0 where a run diverged."""
+        return self.figure(loss, final_scores(self.trained.fresh[loss], metric))
+
+    def reached(self, loss: str, target: float) -> Figure:
+        """Fraction of the runs that reach a target."""
+        return self.figure(loss, np.isfinite(self._times(loss, target)).astype(float))
+
+    def mean_time(self, loss: str, target: float) -> Figure:
+        """Mean of min(T, H), T the steps to a target and H the last step."""
+        return self.figure(loss, np.minimum(self._times(loss, target), self.steps[-1]))
+
+    def _times(self, loss: str, target: float) -> Array:
+        return times_to(self.trained.fresh[loss], self.steps, target, self.config.analysis)
+
     def times_tuned_for(self, loss: str, options: AnalysisOptions) -> Array:
         """[S] steps to the first of the targets at the rate that these options choose; needs every rate trained."""
         rate = choose_rate(self.trained.tuning[loss], self.steps, options).rate
@@ -97,7 +127,7 @@ def trained(
       name: what the config is called in the claim's folder.
       config: what to train; its first seed is moved by the request.
       request: says where to store.
-      everywhere: train the fresh seeds at every rate of the grid and not only at the best one.
+      everywhere: train the fresh seeds at every rate of the grid and not only at those that may be the best.
       rates_per_wave: more of them train faster, but waste lanes where a single rate is trained.
     """
     config = moved(config, request)
@@ -138,7 +168,7 @@ def _train(name: str, config: Config, final: Path, request: Request, everywhere:
             task.sweep,
             task.analysis,
             trainer,
-            report_at="every rate" if everywhere else "best rate",
+            report_at="every rate" if everywhere else "contending rates",
             listener=request.listener,
         )
         arrays = {f"tuning/{key}": array for key, array in curves.tuning.to_arrays().items()}

@@ -177,8 +177,21 @@ def gradient(probability: Mapping[str, Array], norm: Mapping[str, Array]) -> Fig
     return figure
 
 
-def ratios(labels: Sequence[str], ratio: Array, low: Array, high: Array, *, title: str) -> Figure:
+def ratios(
+    labels: Sequence[str],
+    ratio: Array,
+    low: Array,
+    high: Array,
+    *,
+    title: str,
+    censored: Sequence[str | None] | None = None,
+) -> Figure:
     """One row per workload: the ratio of mean steps and its interval, on a logarithmic axis with a line at 1.
+
+    Args:
+      labels: of the rows; ratio, low, high: one each.
+      title: what is divided by what.
+      censored: "a" or "b" where that side never arrived, so that the ratio is a bound and an arrow stands for it.
 
     >>> middle, low, high = np.array([[0.5, 1.1], [0.4, 0.9], [0.7, 1.3]])
     >>> ratios(["iris", "wine"], middle, low, high, title="").axes[0].get_xscale()
@@ -186,12 +199,14 @@ def ratios(labels: Sequence[str], ratio: Array, low: Array, high: Array, *, titl
     """
     figure, (axes,) = canvas.panels(1, width=9.0, height=1.5 + 0.36 * len(labels), columns=1)
     rows = np.arange(len(labels))[::-1]
-    for row, middle, left, right in zip(rows, ratio, low, high, strict=True):
+    sides = censored or [None] * len(labels)
+    for row, middle, left, right, side in zip(rows, ratio, low, high, sides, strict=True):
         # Colour and marker say the same: faster, slower, or an interval that contains 1.
         sure = right < 1 or left > 1
         color = COLOURS[0] if right < 1 else COLOURS[1] if sure else "0.45"
         axes.plot([left, right], [row, row], color=color, lw=2.4, solid_capstyle="butt")
-        axes.plot(middle, row, marker="o" if right < 1 else "s" if sure else "d", ms=7, color=color)
+        marker = {"a": ">", "b": "<"}.get(side or "", "o" if right < 1 else "s" if sure else "d")
+        axes.plot(middle, row, marker=marker, ms=9 if side else 7, color=color)
     axes.axvline(1, color="0.2", lw=1)
     axes.set_xscale("log")
     edges = np.concatenate([low, high, [1.0]])

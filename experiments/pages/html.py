@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +25,7 @@ class Drawing(NamedTuple):
     caption: str
 
 
-def write_page(
-    path: Path, template: str, forms: Mapping[str, Callable[..., Any]] | None = None, **context: Any
-) -> Path:
+def write_page(path: Path, template: str, forms: Mapping[str, Any] | None = None, **context: Any) -> Path:
     """Render a template into a file, whole or not at all; return its path.
 
     Args:

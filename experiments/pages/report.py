@@ -25,6 +25,8 @@ from experiments.pages.canvas import MOST_BANDS, Array
 from experiments.pages.html import Drawing, inlined, write_page
 
 SCHEMA = 1
+MOST_SIDE_BY_SIDE = 4
+"""Workloads that a joined page shows beside one another."""
 
 
 class FinishedRun(NamedTuple):
@@ -84,26 +86,12 @@ def build_report(run_dir: Path) -> Path:
 
 def build_joined_report(folder: Path, run_dirs: Sequence[Path], title: str) -> Path:
     """Write `folder/report.html`: one table over several workloads, linked to the page of each; return its path."""
-    summaries = [read_run(run_dir).summary for run_dir in run_dirs]
+    runs = [read_run(run_dir) for run_dir in run_dirs]
+    summaries = [run.summary for run in runs]
     links = [quote(Path(os.path.relpath(run_dir / "report.html", folder)).as_posix()) for run_dir in run_dirs]
     labels = [comparing.label(summary, summaries) for summary in summaries]
-    rows = [
-        (name, pair)
-        for name, summary in zip(labels, summaries, strict=True)
-        if (pair := comparing.main_pair(summary)) and pair.status in ("faster", "slower", "open")
-    ]
-    drawings = []
-    if rows:
-        middle = np.array([pair.comparison["rmst_ratio"] for _, pair in rows])
-        bounds = np.array([pair.comparison["ci"] for _, pair in rows])
-        compared = {(display_name(pair.a), display_name(pair.b)) for _, pair in rows}
-        words = "steps of {} ÷ steps of {}".format(*compared.pop()) if len(compared) == 1 else "steps of a ÷ steps of b"
-        figure = charts.ratios([name for name, _ in rows], middle, bounds[:, 0], bounds[:, 1], title=words)
-        caption = (
-            f"Ratio of mean steps to the target of each workload's headline, with its {comparing.level(summaries[0])} "
-            "interval; left of 1 the first loss is faster. Grey diamonds: the interval contains 1."
-        )
-        drawings.append(_embed(Drawing("ratios", figure, caption), folder))
+    drawings = [_side_by_side(runs, labels)] if 2 <= len(runs) <= MOST_SIDE_BY_SIDE else []
+    drawings += _all_ratios(summaries, labels)
     return _write(
         folder / "report.html",
         "joined.html.j2",
@@ -111,8 +99,53 @@ def build_joined_report(folder: Path, run_dirs: Sequence[Path], title: str) -> P
         sentence=comparing.joined_headline(summaries),
         firsts={display_name(comparing.first_loss(summary)) for summary in summaries},
         workloads=list(zip(labels, links, summaries, strict=True)),
-        drawings=drawings,
+        drawings=[_embed(drawing, folder) for drawing in drawings],
     )
+
+
+def _all_ratios(summaries: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[Drawing]:
+    """The ratio of every workload in one figure; none where no workload has one."""
+    rows = [
+        (name, pair)
+        for name, summary in zip(labels, summaries, strict=True)
+        if (pair := comparing.main_pair(summary)) and pair.status in ("faster", "slower", "open", "bound")
+    ]
+    if not rows:
+        return []
+    bounds = np.array([pair.comparison["ci"] for _, pair in rows])
+    compared = {(display_name(pair.a), display_name(pair.b)) for _, pair in rows}
+    figure = charts.ratios(
+        [name for name, _ in rows],
+        np.array([pair.comparison["rmst_ratio"] for _, pair in rows]),
+        bounds[:, 0],
+        bounds[:, 1],
+        title="steps of {} ÷ steps of {}".format(*compared.pop()) if len(compared) == 1 else "steps of a ÷ steps of b",
+        censored=[pair.comparison.get("censored") for _, pair in rows],
+    )
+    caption = (
+        f"Ratio of mean steps to the target of each workload's headline, with its {comparing.level(summaries[0])} "
+        "interval; left of 1 the first loss is faster. Grey diamonds: the interval contains 1. Arrows: one loss never "
+        "got there, so the ratio is a bound, at most (left) or at least (right) what is drawn."
+    )
+    return [Drawing("ratios", figure, caption)]
+
+
+def _side_by_side(runs: Sequence[FinishedRun], labels: Sequence[str]) -> Drawing:
+    """The target metric while training, a panel for each workload."""
+    panels, targets = {}, {comparing.shown_target(run.summary) for run in runs}
+    for run, label in zip(runs, labels, strict=True):
+        metric, fresh = run.config["analysis"]["target_metric"], slice(run.config["sweep"]["tuning_seeds"], None)
+        panels[f"{label}: {metric.replace('_', ' ')}"] = {
+            loss: run.curves[loss][metric][
+                np.argmin(np.abs(run.curves[loss].rates - record["best_learning_rate"])), fresh
+            ]
+            for loss, record in run.summary["losses"].items()
+        }
+    caption = (
+        "Accuracy while training, each loss at its own tuned learning rate: median over the fresh seeds, and the band "
+        "of the middle half of them. The step axis is logarithmic."
+    )
+    return Drawing("convergence", charts.convergence(runs[0].curves.steps, panels, targets=sorted(targets)), caption)
 
 
 def draw(run: FinishedRun) -> list[Drawing]:
@@ -184,7 +217,6 @@ def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:
 
 def _write(path: Path, template: str, **context: Any) -> Path:
     """A page whose template may use the words and forms of `ce_jax.comparing`."""
-    forms = (
-        "ratio count share interval text level finding caveats speed_rows shown_target goal_text display_name percent"
-    )
-    return write_page(path, template, {name: getattr(comparing, name) for name in forms.split()}, **context)
+    names = "INTERVALS bounded caveats count display_name finding goal_text interval level percent ratio share"
+    names += " shown_target speed_rows text"
+    return write_page(path, template, {name: getattr(comparing, name) for name in names.split()}, **context)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ce_jax.comparing import headline, on_cpu, text_table, wave_memory
+from ce_jax.comparing import headline, joined_headline, on_cpu, text_table, wave_memory
 from ce_jax.sweeping import row_block
 from ce_jax.training import segments
 from experiments.config import Config, as_dict, build, load_config
@@ -72,6 +72,8 @@ def run_command(
     if waiting or not leads():
         return 0
     summaries = [read_run(folder).summary for folder in folders]
+    if len(summaries) > 1:
+        console.print(f"{joined_headline(summaries)}\n", markup=False)
     for summary in summaries:
         console.print(headline(summary), markup=False)
     console.print(f"\n{text_table(summaries)}\n", markup=False, soft_wrap=True)
