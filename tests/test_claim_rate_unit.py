@@ -137,13 +137,12 @@ def test_times_lie_between_looks_and_never_below_one_step():
 
 def test_half_way_rates_lie_between_grid_points():
     rates, steps = np.geomspace(0.01, 100, 5), np.array([0, 10, 20])
-    one = rate_unit.Accuracies(2, steps, rates, {})
-    heights = np.array([0.2, 0.5, 0.9, 1.0, 0.3])  # after 15 steps, half between two looks
-    means = np.stack([0 * heights, heights - 0.1, heights + 0.1], axis=-1)[None]
-    found = speeds_by_rate.reaching(means, one, np.array([15.0]), np.array([0.7]))
-    np.testing.assert_allclose(np.exp(found), [0.1 * 10**0.5])
-    ends = [speeds_by_rate.reaching(means, one, np.array([15.0]), np.array([level])) for level in (0.1, 2.0)]
-    np.testing.assert_allclose(np.exp(ends).ravel(), [0.01, 100])
+    known = np.array([0.2, 0.5, 0.9, 1.0, 0.3])  # after 15 steps, half between two looks
+    means = np.stack([0 * known, known - 0.1, known + 0.1], axis=-1)[None]
+    scores = speeds_by_rate.heights(means, steps, np.array([15.0]))
+    np.testing.assert_allclose(scores, [known])
+    found = [speeds_by_rate.reaching(scores, np.log(rates), np.array([level])) for level in (0.7, 0.1)]
+    np.testing.assert_allclose(np.exp(found).ravel(), [0.1 * 10**0.5, 0.01])
 
 
 def test_a_rate_off_the_grid_is_censored_and_left_out_of_the_slope():

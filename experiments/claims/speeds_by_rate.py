@@ -32,7 +32,7 @@ class Speeds:
     log_times: dict[str, Array]
     """{loss: [1 + B, R]} logarithm of the steps of the mean curve, that of the horizon where it does not get there."""
     log_half_way: dict[str, Array]
-    """{loss: [1 + B]} logarithm of the rate that gets half the way while cross-entropy at its best goes all of it."""
+    """{loss: [1 + B]} logarithm of the rate that makes equal progress, see `speeds`."""
     horizon: int
 
     def fastest(self, loss: str) -> tuple[Array, Array]:
@@ -102,7 +102,10 @@ def speeds(one: Accuracies, share: float, counts: Array) -> Speeds:
     gain = share * (means["cross_entropy"][..., -1].max(axis=1) - chance)
     log_times = {loss: np.log(crossings(mean, one.steps, chance + gain)) for loss, mean in means.items()}
     until = np.exp(vertex(log_times["cross_entropy"], np.log(one.rates))[1])
-    half_way = {loss: reaching(mean, one, until, chance + gain / 2) for loss, mean in means.items()}
+    scores = {loss: heights(mean, one.steps, until) for loss, mean in means.items()}
+    # Below their best rates both losses learn more the larger the rate: these are rates of equal progress.
+    equal = (chance + np.min([score.max(axis=1) for score in scores.values()], axis=0)) / 2
+    half_way = {loss: reaching(score, np.log(one.rates), equal) for loss, score in scores.items()}
     horizon = int(one.steps[-1])
     return Speeds(one.num_classes, np.log(one.rates), chance + gain, log_times, half_way, horizon)
 
@@ -117,19 +120,18 @@ def crossings(means: Array, steps: Array, levels: Array) -> Array:
     return np.where(there.any(axis=-1), np.maximum(times, 1.0), steps[-1])
 
 
-def reaching(means: Array, one: Accuracies, until: Array, levels: Array) -> Array:
-    """[B] logarithm of the smallest rate whose curve is at a level after `until` [B] steps; an end of the grid if none.
-
-    Below their best rates both losses learn more the larger the rate, so these are rates of equal progress.
-    """
-    after = np.clip(np.searchsorted(one.steps, until), 1, len(one.steps) - 1)
-    part = (until - one.steps[after - 1]) / (one.steps[after] - one.steps[after - 1])
+def heights(means: Array, steps: Array, until: Array) -> Array:
+    """[B, R] curves [B, R, E] after `until` [B] steps, by straight lines between looks."""
+    after = np.clip(np.searchsorted(steps, until), 1, len(steps) - 1)
+    part = (until - steps[after - 1]) / (steps[after] - steps[after - 1])
     low, high = (np.take_along_axis(means, (after - i)[:, None, None], -1)[..., 0] for i in (1, 0))
-    heights = low + part[:, None] * (high - low)
-    x, there = np.log(one.rates), heights >= levels[:, None]
-    first = np.argmax(there, axis=1)
+    return np.asarray(low + part[:, None] * (high - low))
+
+
+def reaching(scores: Array, log_rates: Array, levels: Array) -> Array:
+    """[B] logarithm of the smallest rate whose score [B, R] is at a level, which one of them reaches."""
+    first = np.argmax(scores >= levels[:, None], axis=1)
     inner = np.clip(first, 1, None)
-    below, above = (np.take_along_axis(heights, (inner - i)[:, None], 1)[:, 0] for i in (1, 0))
+    below, above = (np.take_along_axis(scores, (inner - i)[:, None], 1)[:, 0] for i in (1, 0))
     part = np.clip((levels - below) / np.where(above > below, above - below, 1.0), 0, 1)
-    found = np.where(first > 0, x[inner - 1] + part * (x[1] - x[0]), x[0])
-    return np.where(there.any(axis=1), found, x[-1])
+    return np.where(first > 0, log_rates[inner - 1] + part * (log_rates[1] - log_rates[0]), log_rates[0])
