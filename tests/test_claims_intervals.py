@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ce_jax import analysis
-from experiments.claims.statistics import Figure, difference, ratio, share_of_gap
+from experiments.claims.statistics import TunedFigure, difference, ratio, share_of_gap
 
 CHUNK = 10
 
@@ -33,7 +33,7 @@ def figures(rng, *samples):
     def interval(draws, low=-np.inf, high=np.inf):
         return analysis.bagged_interval(draws, [counts])
 
-    return [Figure(sample.mean(), counts @ sample / n, SimpleNamespace(interval=interval)) for sample in samples]
+    return [TunedFigure(sample.mean(), counts @ sample / n, SimpleNamespace(interval=interval)) for sample in samples]
 
 
 @pytest.mark.parametrize(

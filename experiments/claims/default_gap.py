@@ -115,7 +115,7 @@ def still_moving(run: TrainedConfig, loss: str, part: str) -> float:
     return float(abs((accuracy[alive, -1] - accuracy[alive, half]).mean())) if alive.any() else 1.0
 
 
-def better(run: TrainedConfig, loss: str) -> statistics.Figure:
+def better(run: TrainedConfig, loss: str) -> statistics.TunedFigure:
     """How probable it is that a run of cross-entropy tests better than one of another loss; ties count half."""
     first, second = (final_scores(run.trained.fresh[name], "test_accuracy") for name in ("cross_entropy", loss))
 
@@ -124,7 +124,7 @@ def better(run: TrainedConfig, loss: str) -> statistics.Figure:
 
     rows = [int(np.argmax(run.trained.fresh[name].rates == run.rate(name))) for name in ("cross_entropy", loss)]
     value = chance(np.ones((1, first.shape[1]), int), *rows)[0]
-    return statistics.Figure(float(value), run.redrawn.pairs("cross_entropy", loss, chance), run.redrawn)
+    return statistics.TunedFigure(float(value), run.redrawn.pairs("cross_entropy", loss, chance), run.redrawn)
 
 
 def describe(key: str, run: TrainedConfig) -> dict[str, Measurement]:

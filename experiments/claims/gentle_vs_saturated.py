@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 from ce_jax.comparing import AnalysisOptions, RateGrid, SplitOptions, SweepOptions, TrainOptions, display_name
 from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import Figure as TunedFigure
-from experiments.claims.statistics import difference, share_of_gap, tuned
+from experiments.claims.statistics import TunedFigure, difference, share_of_gap, tuned
 from experiments.claims.workloads import TrainedConfig, trained
 from experiments.config import Config, MlpOptions
 from experiments.data import DataOptions

@@ -16,8 +16,7 @@ from ce_jax.comparing import (
 )
 from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import Figure as TunedFigure
-from experiments.claims.statistics import combined, difference, share_of_gap, tuned
+from experiments.claims.statistics import TunedFigure, combined, difference, share_of_gap, tuned
 from experiments.claims.workloads import TrainedConfig, trained
 from experiments.config import Config, MlpOptions
 from experiments.data import DataOptions

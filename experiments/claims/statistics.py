@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ce_jax.analysis import Estimate, bootstrap_ci
+from ce_jax.analysis import bootstrap_ci
 from ce_jax.comparing import Redrawn
 from experiments.claims.record import Measurement
 from experiments.pages.canvas import Array
@@ -13,7 +13,7 @@ from experiments.pages.canvas import Array
 RESAMPLES = 4999
 
 
-class Figure(NamedTuple):
+class TunedFigure(NamedTuple):
     """A figure of the whole procedure: its value, and what it is on each set of redrawn seeds, rates chosen anew."""
 
     value: float
@@ -22,7 +22,7 @@ class Figure(NamedTuple):
 
 
 def combined(
-    statistic: Callable[..., Any], *figures: Figure, unit: str = "", low: float = -np.inf, high: float = np.inf
+    statistic: Callable[..., Any], *figures: TunedFigure, unit: str = "", low: float = -np.inf, high: float = np.inf
 ) -> Measurement:
     """`statistic` of figures of the same redrawn seeds, with an interval that covers the tuning.
 
@@ -37,24 +37,24 @@ def combined(
     return Measurement(float(statistic(*(figure.value for figure in figures))), ends, unit)
 
 
-def tuned(figure: Figure, unit: str = "", low: float = -np.inf, high: float = np.inf) -> Measurement:
+def tuned(figure: TunedFigure, unit: str = "", low: float = -np.inf, high: float = np.inf) -> Measurement:
     """A figure as a measurement."""
     return combined(lambda value: value, figure, unit=unit, low=low, high=high)
 
 
-def difference(a: Figure, b: Figure, unit: str = "") -> Measurement:
+def difference(a: TunedFigure, b: TunedFigure, unit: str = "") -> Measurement:
     """a - b, paired."""
     return combined(np.subtract, a, b, unit=unit)
 
 
-def ratio(a: Figure, b: Figure, unit: str = "") -> Measurement:
+def ratio(a: TunedFigure, b: TunedFigure, unit: str = "") -> Measurement:
     """a / b of two figures above 0; its interval is that of the logarithm."""
     log = combined(lambda a, b: np.log(a) - np.log(b), a, b)
     assert log.ci is not None
     return Measurement(a.value / b.value, (float(np.exp(log.ci[0])), float(np.exp(log.ci[1]))), unit)
 
 
-def share_of_gap(reference: Figure, stalled: Figure, remedy: Figure) -> Measurement:
+def share_of_gap(reference: TunedFigure, stalled: TunedFigure, remedy: TunedFigure) -> Measurement:
     """The share of the gap between a reference and what falls behind it that a remedy closes; 0 where there is none."""
 
     def share(a: Any, b: Any, c: Any) -> Any:
@@ -62,11 +62,6 @@ def share_of_gap(reference: Figure, stalled: Figure, remedy: Figure) -> Measurem
         return np.where(gap > 0, (c - b) / np.where(gap > 0, gap, 1.0), 0.0)
 
     return combined(share, reference, stalled, remedy, unit="share of the gap")
-
-
-def measured(estimate: Estimate, unit: str = "") -> Measurement:
-    """An estimate of `ce_jax.analysis` as a measurement."""
-    return Measurement(float(estimate.value), (float(estimate.low), float(estimate.high)), unit)
 
 
 def mean(values: Array, unit: str = "") -> Measurement:
@@ -77,16 +72,6 @@ def mean(values: Array, unit: str = "") -> Measurement:
 def mean_difference(a: Array, b: Array, unit: str = "") -> Measurement:
     """Mean over seeds of a - b, paired: entry i of both is the same seed."""
     return bootstrapped(lambda a, b, axis: (a - b).mean(axis), [a, b], unit)
-
-
-def share_closed(reference: Array, stalled: Array, remedy: Array) -> Measurement:
-    """The share of the gap between a reference and what falls behind it that a remedy closes; 0 where there is none."""
-
-    def statistic(a: Array, b: Array, c: Array, axis: int) -> Array:
-        gap = (a - b).mean(axis)
-        return np.where(gap > 0, (c - b).mean(axis) / np.where(gap > 0, gap, 1.0), 0.0)
-
-    return bootstrapped(statistic, [reference, stalled, remedy], "share of the gap")
 
 
 def bootstrapped(statistic: Callable[..., Any], samples: Sequence[Array], unit: str = "") -> Measurement:

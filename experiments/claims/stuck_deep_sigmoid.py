@@ -13,8 +13,7 @@ from ce_jax.sweeping import Plan, sweep
 from ce_jax.training import Hyperparameters, switched
 from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import Figure as Procedure
-from experiments.claims.statistics import combined, difference, mean, mean_difference, tuned
+from experiments.claims.statistics import TunedFigure, combined, difference, mean, mean_difference, tuned
 from experiments.claims.workloads import TrainedConfig, moved, trained
 from experiments.config import Config, MlpOptions, StdStart
 from experiments.data import DataOptions
@@ -133,7 +132,7 @@ def over_cells(start: str, runs: Sequence[tuple[str, TrainedConfig]]) -> dict[st
     }
 
 
-def reached_by(dataset: str, run: TrainedConfig) -> dict[str, Procedure]:
+def reached_by(dataset: str, run: TrainedConfig) -> dict[str, TunedFigure]:
     """Fraction of the runs that reach the data set's target, for each loss."""
     return {loss: run.reached(loss, DATASETS[dataset][2]) for loss in LOSSES}
 

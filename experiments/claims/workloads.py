@@ -17,11 +17,9 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from ce_jax.comparing import (
-    AnalysisOptions,
     Curves,
     Redrawn,
     Trained,
-    choose_rate,
     choose_rates,
     final_scores,
     plan_task,
@@ -31,7 +29,7 @@ from ce_jax.comparing import (
 from ce_jax.sweeping import compiler_options
 from ce_jax.training import Hyperparameters, Splits
 from experiments.claims.record import Request
-from experiments.claims.statistics import Figure
+from experiments.claims.statistics import TunedFigure
 from experiments.config import Config, fingerprint, identity
 from experiments.files import read_arrays, read_json, write_arrays, write_json
 from experiments.pages.canvas import Array
@@ -91,31 +89,26 @@ class TrainedConfig:
         """The procedure on redrawn seeds; the same seeds for configs with the same numbers of them."""
         return Redrawn(self.trained.tuning, self.trained.fresh, self.config.analysis)
 
-    def figure(self, loss: str, values: Array) -> Figure:
+    def figure(self, loss: str, values: Array) -> TunedFigure:
         """A mean over the fresh seeds of values [rates, S], one row for each rate of the fresh curves."""
         best = self.trained.fresh[loss].rates == self.rate(loss)
         value = float(values[best].mean())
-        return Figure(value, self.redrawn.means(loss, values), self.redrawn)
+        return TunedFigure(value, self.redrawn.means(loss, values), self.redrawn)
 
-    def accuracy(self, loss: str, metric: str = "test_accuracy") -> Figure:
+    def accuracy(self, loss: str, metric: str = "test_accuracy") -> TunedFigure:
         """Mean accuracy after the last step, 0 where a run diverged."""
         return self.figure(loss, final_scores(self.trained.fresh[loss], metric))
 
-    def reached(self, loss: str, target: float) -> Figure:
+    def reached(self, loss: str, target: float) -> TunedFigure:
         """Fraction of the runs that reach a target."""
         return self.figure(loss, np.isfinite(self._times(loss, target)).astype(float))
 
-    def mean_time(self, loss: str, target: float) -> Figure:
+    def mean_time(self, loss: str, target: float) -> TunedFigure:
         """Mean of min(T, H), T the steps to a target and H the last step."""
         return self.figure(loss, np.minimum(self._times(loss, target), self.steps[-1]))
 
     def _times(self, loss: str, target: float) -> Array:
         return times_to(self.trained.fresh[loss], self.steps, target, self.config.analysis)
-
-    def times_tuned_for(self, loss: str, options: AnalysisOptions) -> Array:
-        """[S] steps to the first of the targets at the rate that these options choose; needs every rate trained."""
-        rate = choose_rate(self.trained.tuning[loss], self.steps, options).rate
-        return times_to(self.trained.fresh[loss], self.steps, options.targets[0], options)[rate]
 
 
 def trained(
