@@ -10,6 +10,7 @@ file.
 from ce_jax.comparing._arms import Arm, arms_of
 from ce_jax.comparing._choice import (
     Choice,
+    choose_by,
     choose_rate,
     choose_rates,
     diverged,
@@ -18,6 +19,7 @@ from ce_jax.comparing._choice import (
     near_cliff,
     retired,
     times_to,
+    tuning_keys,
 )
 from ce_jax.comparing._compare import Comparison, compare, describe
 from ce_jax.comparing._curves import Curves, LossCurves, joined_seeds, marked
@@ -85,6 +87,7 @@ __all__ = [
     "caveats",
     "check_task",
     "check_together",
+    "choose_by",
     "choose_rate",
     "choose_rates",
     "compare",
@@ -134,5 +137,6 @@ __all__ = [
     "text_table",
     "times_to",
     "tune_and_report",
+    "tuning_keys",
     "wave_memory",
 ]

@@ -8,7 +8,16 @@ from scipy import stats
 
 from ce_jax.comparing import AnalysisOptions, RateGrid, SweepOptions, TrainOptions, bounded
 from experiments.claims.drawing import legend, with_intervals
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from experiments.claims.record import (
+    Claim,
+    Findings,
+    Measurement,
+    Measurements,
+    Request,
+    Verdict,
+    bound_words,
+    verdict_of,
+)
 from experiments.claims.statistics import combined, ratio, tuned
 from experiments.claims.workloads import TrainedConfig, trained
 from experiments.config import Config
@@ -78,8 +87,7 @@ def describe(key: str, parameter: str, run: TrainedConfig) -> dict[str, Measurem
     measurements[f"{key}/tied_at_horizon"] = Measurement(float(tied), unit=f"of {len(LEVELS)} values")
     # The longer time is known to be the horizon at least, so the ratio of the far end to the near one is a bound.
     far, near = never[-1], never[0]
-    bound = {(True, False): ", at least", (False, True): ", at most", (True, True): ", unknown"}.get((far, near), "")
-    measurements[f"{key}/rmst_growth"] = ratio(times[-1], times[0], GROWTH + bound)
+    measurements[f"{key}/rmst_growth"] = ratio(times[-1], times[0], GROWTH + bound_words(far, near))
     measurements[f"{key}/rmst_growth/censored"] = Measurement(float(far or near), unit="1: no run of an end arrived")
     return measurements
 

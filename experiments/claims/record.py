@@ -19,7 +19,9 @@ SCHEMA = 1
 # Far apart, so that no two values of --seed share a seed; all stay below 2**32.
 SEEDS_APART = 10_000
 
-SHARED = tuple(f"experiments/claims/{name}.py" for name in ("speeds_by_rate", "statistics", "workloads"))
+SHARED = tuple(
+    f"experiments/claims/{name}.py" for name in ("cross_fitting", "speeds_by_rate", "statistics", "workloads")
+)
 
 Verdict = Literal["confirmed", "refuted", "undecided"]
 
@@ -199,6 +201,15 @@ def _plain(number: float) -> float | None:
 
 
 BOUND = re.compile(r"^(at least|at most|unknown)\b,? ?|(?:, censored:|,)? ?\b(at least|at most|unknown)$")
+
+
+def bound_words(above: bool, below: bool) -> str:
+    """What a ratio of times says at the end of its unit where nobody arrived above or below the line.
+
+    >>> [bound_words(True, False), bound_words(False, True), bound_words(True, True), bound_words(False, False)]
+    [', at least', ', at most', ', unknown', '']
+    """
+    return {(True, False): ", at least", (False, True): ", at most", (True, True): ", unknown"}.get((above, below), "")
 
 
 def bound_of(measurements: Mapping[str, Mapping[str, Any]], key: str) -> str:
