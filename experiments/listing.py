@@ -24,7 +24,12 @@ def list_command(console: Console) -> int:
         },
         "losses": {name: _first_line(loss.value.__doc__) for name, loss in LOSSES.items()}
         | {"module:function": "your own function of (logits [N, K], labels [N])"},
-        "models": {"linear": "softmax regression", "mlp": "multilayer perceptron, see [mlp]"},
+        "models": {
+            "linear": "softmax regression",
+            "mlp": "multilayer perceptron, see [mlp]",
+            "cnn": "convolutional network, see [cnn]",
+            "module:attribute": "your own",
+        },
         "optimizers": dict.fromkeys(optimizer_names(), ""),
         "configs": {
             str(path.relative_to(CONFIGS.parent)): _first_comment(path) for path in sorted(CONFIGS.glob("*.toml"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.__main__ import main
-from experiments.bench import command, scaling, sweeps, tasks
+from experiments.bench import command, networks, scaling, sweeps, tasks
 from experiments.bench.timing import median_seconds, ratio_to_best
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 @pytest.fixture
 def tiny(monkeypatch):
-    monkeypatch.setattr(tasks, "SPECS", {"small": tasks.TaskSpec("iris", (4, 3), None, 6, 3)})
+    monkeypatch.setattr(tasks, "SPECS", {"small": tasks.TaskSpec("iris", tasks._of(networks.dense, 4, 3), None, 6, 3)})
     monkeypatch.setattr(command, "machine_limits", lambda runs: {"gemm_gflops": 1.0, "copy_gbps": 1.0, "exp_gps": 1.0})
 
 

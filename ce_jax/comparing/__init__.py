@@ -1,10 +1,10 @@
 """The comparison of losses as one procedure, from arrays to a sentence; read from the top of this list.
 
 `_options` settings and their defaults; `_parts` splits and scaling; `_arms` the losses compared; `_curves` what was
-measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen, report; `_task`, `_planning` and
-`_waves` the work itself on this machine's devices; `_redrawing` the procedure again on redrawn seeds; `_summary` the
-numbers; `_formats`, `_words` and `_table` how they are told; `_compare` all of it in one call. Nothing here opens a
-file.
+measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen, report; `_task`, `_cost`,
+`_planning` and `_waves` the work itself on this machine's devices; `_redrawing` the procedure again on redrawn seeds;
+`_summary` the numbers; `_formats`, `_words` and `_table` how they are told; `_compare` all of it in one call. Nothing
+here opens a file.
 """
 
 from ce_jax.comparing._arms import Arm, arms_of
@@ -22,6 +22,7 @@ from ce_jax.comparing._choice import (
     tuning_keys,
 )
 from ce_jax.comparing._compare import Comparison, compare, describe
+from ce_jax.comparing._cost import lane_cost
 from ce_jax.comparing._curves import Curves, LossCurves, joined_seeds, marked
 from ce_jax.comparing._formats import count, display_name, interval, known, percent, ratio, share, text
 from ce_jax.comparing._options import (
@@ -109,6 +110,7 @@ __all__ = [
     "joined_seeds",
     "known",
     "label",
+    "lane_cost",
     "lane_memory",
     "level",
     "long_reached",

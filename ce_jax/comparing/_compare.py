@@ -1,6 +1,7 @@
 """`compare`: the whole comparison from Python, without configs and files."""
 
 import html
+import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ from ce_jax.comparing._task import Task, check_task
 from ce_jax.comparing._waves import Waves
 from ce_jax.comparing._words import headline
 from ce_jax.losses import Loss, validate_labels
-from ce_jax.models import Model
+from ce_jax.models import as_model
 from ce_jax.training import Splits
 
 MEMORY = 2**30
@@ -65,7 +66,7 @@ def compare(
     inputs: Any,
     labels: Any = None,
     *,
-    model: Model,
+    model: Any,
     losses: Sequence[str | Loss | Callable[..., Any] | Mapping[str, Any]] = ("cross_entropy", "ssr"),
     optimizer: str = "sgd",
     optimizer_options: Mapping[str, Any] | None = None,
@@ -106,7 +107,9 @@ def compare(
         its training part. Or `Splits` without labels, taken as they are: labels 0..K-1, one split for all seeds or,
         with a leading axis, one for each of the tuning_seeds + seeds.
       labels: see inputs.
-      model: a `linear` or `mlp`; its start is part of it.
+      model: a `linear`, `mlp` or `cnn`, whose start is part of it; or a network of your own: a pair of functions
+        `init(key, inputs[, num_classes])` and `apply(params, inputs [N, ...]) -> logits [N, K]`, a module of flax,
+        equinox or haiku, or a function of (num_classes, input_shape) that returns one of them.
       losses: names of `LOSSES`, `Loss` records, functions of (logits [N, K], labels [N]) with values [N], or tables
         {"name": ..., option: number or list of numbers}.
       optimizer, optimizer_options: an optax optimizer by name and its further arguments.
@@ -170,7 +173,7 @@ def compare(
     splits, class_names = _data(inputs, labels, parts, all_seeds, dtype)
     with jax.enable_x64(dtype == "float64"):
         task = Task(
-            model=model,
+            model=as_model(model, len(class_names), splits.train.inputs.shape[splits.train.labels.ndim :]),
             arms=arms,
             splits=splits,
             num_classes=len(class_names),
@@ -208,7 +211,7 @@ def describe(task: Task, name: str, dataset: str, class_names: Sequence[str]) ->
         "seeds": task.sweep.seeds,
         "tuning_seeds": task.sweep.tuning_seeds,
         "examples": {part: int(getattr(task.splits, part).labels.shape[-1]) for part in task.splits._fields},
-        "features": int(task.splits.train.inputs.shape[-1]),
+        "features": math.prod(task.example.train.inputs.shape[1:]),
         "classes": list(class_names),
         "target_metric": task.analysis.target_metric,
         "confidence": task.analysis.confidence,

@@ -1,20 +1,24 @@
 """What a comparison trains, with everything that shapes its programs."""
 
+import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ce_jax.comparing._arms import Arm
+from ce_jax.comparing._cost import LaneCost, lane_cost
 from ce_jax.comparing._options import AnalysisOptions, SweepOptions, TrainOptions
-from ce_jax.models import Model
+from ce_jax.models import Model, begin, check_model
 from ce_jax.sweeping import row_block
 from ce_jax.training import Hyperparameters, Splits, Training, evaluation_steps, make_train
 
 
-class Task(NamedTuple):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task:
     """Data, model, losses and settings of one comparison."""
 
     model: Model
@@ -49,12 +53,23 @@ class Task(NamedTuple):
     def batch(self) -> int:
         """Examples in a training step."""
         size = self.training.batch_size
-        return self.splits.train.inputs.shape[-2] if size == "full" else size
+        return self.splits.train.labels.shape[-1] if size == "full" else size
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """Widths of all layers, features first and classes last."""
-        return (self.splits.train.inputs.shape[-1], *self.model.hidden, self.num_classes)
+    def example(self) -> Splits:
+        """Shapes of the parts of one seed."""
+        drop = int(self.per_seed)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[drop:], leaf.dtype), self.splits)
+
+    @functools.cached_property
+    def cost(self) -> LaneCost:
+        """What one run takes; losses differ little, so the first one's stands for all."""
+        return lane_cost(self.train(self.arms[0]), self.lane(self.arms[0]), self.example)
+
+    def lane(self, arm: Arm) -> Hyperparameters:
+        """Shapes of the hyperparameters of one run."""
+        number = jax.ShapeDtypeStruct((), self.splits.train.inputs.dtype)
+        return Hyperparameters(number, dict.fromkeys(arm.options, number))
 
     def train(self, arm: Arm) -> Training:
         """The pure training function of an arm."""
@@ -68,6 +83,7 @@ class Task(NamedTuple):
             batch_size=None if self.training.batch_size == "full" else self.batch,
             row_block=row_block(self.batch) if on_cpu() else None,
             gradient=self.gradient,
+            class_weight=arm.class_weight,
         )
 
     def splits_of(self, positions: Any) -> Splits:
@@ -93,7 +109,7 @@ def check_task(task: Task) -> None:
       ValueError: a batch larger than the training part, a loss that fails or has another shape than one value per
         example, a start that does not fit the model, an option that the optimizer does not have.
     """
-    size = task.splits.train.inputs.shape[-2]
+    size = task.splits.train.labels.shape[-1]
     if task.batch > size:
         raise ValueError(f"train.batch_size: expected at most the {size} training examples, got {task.batch}")
     logits = jax.ShapeDtypeStruct((5, task.num_classes), jnp.float32)
@@ -107,8 +123,11 @@ def check_task(task: Task) -> None:
             came = getattr(out, "shape", type(out))
             raise ValueError(f"loss: {arm.label}: expected one value per example, shape (5,), got {came}")
         task.train(arm)
+    inputs = task.splits_of(0).train.inputs
+    if task.model.columns is None:
+        check_model(task.model, inputs, task.num_classes)
     try:
-        jax.eval_shape(lambda: task.model.init(jax.random.key(0), task.sizes[0], task.num_classes))
+        jax.eval_shape(lambda: begin(task.model, jax.random.key(0), inputs, task.num_classes))
     except ValueError as error:
         raise ValueError(first_line(error)) from None
 

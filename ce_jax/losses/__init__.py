@@ -62,6 +62,7 @@ row is 0 here and NaN in PyTorch.
 """
 
 from ce_jax.losses._checks import validate_labels
+from ce_jax.losses._class_weights import class_weights
 from ce_jax.losses._cross_entropy import (
     cross_entropy,
     cross_entropy_grad,

@@ -6,17 +6,17 @@ import optax
 from jax import Array
 
 from ce_jax.losses import cross_entropy, log_odds, ssr
-from ce_jax.models import Model, Params
+from ce_jax.models import Model, Params, logits_of
 from ce_jax.training._records import Part, Splits
 
 
 def metrics(
     model: Model, params: Params, data: Splits, value: Array, gradients: Params, logits: Array
 ) -> dict[str, Array]:
-    """The values of `METRICS`; `params` are [in, out], value, gradients and logits those of the training part."""
+    """The values of `METRICS`; `params` are as they train, value, gradients and logits those of the training part."""
 
     def accuracy(part: Part) -> Array:
-        return accuracy_of(model.columns(params, part.inputs.T), part.labels)
+        return accuracy_of(logits_of(model, params, part.inputs), part.labels)
 
     labels = data.train.labels
     return {

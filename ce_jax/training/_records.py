@@ -22,7 +22,7 @@ METRICS = (
 
 
 class Part(NamedTuple):
-    """One part of a data set: inputs [N, D] and integer labels [N]."""
+    """One part of a data set: inputs [N, ...] and integer labels [N]."""
 
     inputs: Any
     labels: Any
@@ -47,7 +47,7 @@ class State(NamedTuple):
     """What a run carries from step to step."""
 
     params: Params
-    """Weights [out, in], the transpose of the model's own."""
+    """In the form in which they train, `Model.packed`."""
     optimizer_state: Any
     alive: Array
     """False from the first evaluation at which something was not finite."""
@@ -69,3 +69,6 @@ class Trainable(Protocol):
 
     def evaluate(self, state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
         """The state, marked if it has diverged, and {metric: value}."""
+
+    def parameters(self, state: State) -> Params:
+        """The parameters of a state in the model's own form."""

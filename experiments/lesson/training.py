@@ -172,7 +172,7 @@ def workflow(sweeps: Sweeps) -> Workflow:
     lane = {loss: trained.fresh[loss]["train_loss"][common, 0] for loss in LOSS_PAIR}
     return Workflow(
         start=sweeps.start,
-        hidden=sweeps.model.hidden,
+        hidden=sweeps.model.hidden or (),
         loops=loops,
         loop_against_sweep=float(max(np.abs(loops[loss][steps, 0] - lane[loss]).max() for loss in LOSS_PAIR)),
         examples={name: int(part.labels.shape[-1]) for name, part in sweeps.data._asdict().items()},

@@ -1,0 +1,132 @@
+"""A user's network, in whichever form it comes, as a `Model`; and what is wrong with it before it trains."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ce_jax.models._adapters import from_equinox, from_haiku, from_linen, from_nnx
+from ce_jax.models._passes import begin, is_stochastic, logits_of
+from ce_jax.models._records import Model
+
+EXPECTED = (
+    "a Model, a pair (init, apply), a module of flax, equinox or haiku, or a function of (num_classes, input_shape) "
+    "that returns one of them"
+)
+ADAPTERS: dict[str, Callable[[Any], Model]] = {
+    "flax.linen": from_linen,
+    "flax.nnx": from_nnx,
+    "equinox": from_equinox,
+    "haiku": from_haiku,
+}
+
+
+def as_model(given: Any, num_classes: int, input_shape: tuple[int, ...]) -> Model:
+    """A `Model` from whatever a user has.
+
+    Args:
+      given: a `Model`; a pair of functions `init(key, inputs[, num_classes])` and `apply(params, inputs [N, ...])`; a
+        module of `flax.linen`, `flax.nnx` or `equinox`, or what `haiku.transform` returns; or a function that returns
+        one of them, of as many of (num_classes, input_shape) as it takes. If that function takes `key` or `rngs` too,
+        it makes an equinox or nnx module, and every seed makes its own.
+      num_classes: K.
+      input_shape: the shape of an example, [N, ...] without its N.
+
+    Raises:
+      TypeError: it is none of them.
+
+    >>> import jax.numpy as jnp
+    >>> model = as_model((lambda key, inputs: jnp.ones(()), lambda params, inputs: params * inputs), 2, (2,))
+    >>> logits_of(model, jnp.ones(()), jnp.ones((5, 2))).shape
+    (2, 5)
+    """
+    if isinstance(given, Model):
+        return given
+    for base in type(given).__mro__:
+        for library, adapter in ADAPTERS.items():
+            if f"{base.__module__}.".startswith(f"{library}."):
+                return adapter(given)
+    if isinstance(given, tuple | list) and len(given) == 2 and all(map(callable, given)):
+        return Model(*given)
+    if not callable(given):
+        raise TypeError(f"model: expected {EXPECTED}, got {type(given).__name__}")
+    name = getattr(given, "__name__", type(given).__name__)
+    return _made(given, num_classes, input_shape)._replace(name=name)
+
+
+def _made(make: Callable[..., Any], num_classes: int, input_shape: tuple[int, ...]) -> Model:
+    parameters = inspect.signature(make).parameters
+    known: dict[str, Any] = {"num_classes": num_classes, "input_shape": input_shape}
+    named = {name: value for name, value in known.items() if name in parameters}
+    wanted = [name for name, one in parameters.items() if one.default is one.empty and name not in ("key", "rngs")]
+    # By name where the names are these; otherwise in this order, as many as it asks for.
+    positional = () if named else tuple(known.values())[: len(wanted)]
+
+    def call(**more: Any) -> Any:
+        return make(*positional, **named, **more)
+
+    if "rngs" in parameters:
+        return from_nnx(lambda rngs: call(rngs=rngs))
+    if "key" in parameters:
+        return from_equinox(lambda key: call(key=key))
+    made = call()
+    if callable(made) and inspect.isfunction(made):
+        raise TypeError(f"model: expected {EXPECTED}, got a function that returns a function")
+    return as_model(made, num_classes, input_shape)
+
+
+def check_model(model: Model, inputs: np.ndarray, num_classes: int) -> None:
+    """Try a model that is not built in on two rows, so that what is wrong is said before anything is trained.
+
+    Args:
+      model: any.
+      inputs: [N, ...], at least two rows of the data.
+      num_classes: K.
+
+    Raises:
+      ValueError: `init` or `apply` fails; parameters that are no floating-point numbers; logits of another shape than
+        [N, K]; results that change from call to call, or with the other rows of a batch.
+    """
+    where, rows, key = f"model: {model.name}", jnp.asarray(inputs[:2]), jax.random.key(0)
+
+    def attempt(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            text = (str(error) or type(error).__name__).splitlines()[0]
+            told = text if text.startswith("model: ") else f"{where}: {what} fails on {list(inputs.shape[1:])}: {text}"
+            raise ValueError(told) from None
+
+    params = attempt("init", lambda: begin(model, key, rows, num_classes))
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    if not leaves:
+        raise ValueError(f"{where}: expected parameters from init, got none")
+    for path, leaf in leaves:
+        dtype = getattr(leaf, "dtype", type(leaf).__name__)
+        if not (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)):
+            place = jax.tree_util.keystr(path)
+            raise ValueError(f"{where}: expected floating-point parameters, got {dtype} at params{place}")
+    packed = model.packed(params)
+    logits = attempt("apply", logits_of, model, packed, rows)
+    if jnp.shape(logits) != (num_classes, 2):
+        shape = tuple(reversed(jnp.shape(logits)))
+        raise ValueError(f"{where}: expected logits of shape (2, {num_classes}) for two examples, got {shape}")
+    again = begin(model, key, rows, num_classes)
+    same = all(map(np.array_equal, jax.tree.leaves(params), jax.tree.leaves(again)))
+    if not same or not np.array_equal(logits, logits_of(model, packed, rows), equal_nan=True):
+        what = "apply" if same else "init"
+        raise ValueError(f"{where}: {what} is not a pure function: two calls with the same arguments differ")
+    alone = logits_of(model, packed, rows[:1])[:, 0]
+    if not np.allclose(alone, logits[:, 0], rtol=1e-3, atol=1e-3 * (1 + np.abs(logits).max()), equal_nan=True):
+        raise ValueError(
+            f"{where}: an example's logits change with the others of its batch: statistics over a batch are not "
+            "supported; use layer or group normalisation instead"
+        )
+
+    def total(params: Any) -> jax.Array:
+        return logits_of(model, params, rows, key if is_stochastic(model) else None).sum()
+
+    attempt("the gradient of apply", jax.eval_shape, jax.grad(total), packed)
