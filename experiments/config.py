@@ -133,8 +133,17 @@ def _workload_tables(table: dict[str, Any]) -> list[dict[str, Any]]:
     combined = []
     for values in itertools.product(*choices):
         given = {key: value for key, value in zip(WORKLOAD_KEYS, values, strict=True) if value is not None}
-        combined.append({**table, **given})
+        combined.append(_with_own_data({**table, **given}))
     return combined
+
+
+def _with_own_data(table: dict[str, Any]) -> dict[str, Any]:
+    """A data set may bring options of its own, `{name = "digits", imbalance = 50}`, which win over those of [data]."""
+    dataset = table.get("dataset")
+    if not isinstance(dataset, dict) or "name" not in dataset or not isinstance(table.get("data", {}), dict):
+        return table
+    own = {key: value for key, value in dataset.items() if key != "name"}
+    return {**table, "dataset": dataset["name"], "data": {**table.get("data", {}), **own}}
 
 
 def _assign(table: dict[str, Any], dotted: str, value: Any) -> None:

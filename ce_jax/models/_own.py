@@ -1,5 +1,6 @@
 """A user's network, in whichever form it comes, as a `Model`; and what is wrong with it before it trains."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -65,17 +66,19 @@ def _made(make: Callable[..., Any], num_classes: int, input_shape: tuple[int, ..
     # By name where the names are these; otherwise in this order, as many as it asks for.
     positional = () if named else tuple(known.values())[: len(wanted)]
 
-    def call(**more: Any) -> Any:
-        return make(*positional, **named, **more)
-
+    # Partial applications rather than closures: they can be sent to another process.
     if "rngs" in parameters:
-        return from_nnx(lambda rngs: call(rngs=rngs))
+        return from_nnx(functools.partial(_call, make, positional, named, "rngs"))
     if "key" in parameters:
-        return from_equinox(lambda key: call(key=key))
-    made = call()
-    if callable(made) and inspect.isfunction(made):
+        return from_equinox(functools.partial(_call, make, positional, named, "key"))
+    made = make(*positional, **named)
+    if inspect.isfunction(made):
         raise TypeError(f"model: expected {EXPECTED}, got a function that returns a function")
     return as_model(made, num_classes, input_shape)
+
+
+def _call(make: Callable[..., Any], positional: Any, named: Any, name: str, value: Any) -> Any:
+    return make(*positional, **named, **{name: value})
 
 
 def check_model(model: Model, inputs: np.ndarray, num_classes: int) -> None:
