@@ -102,7 +102,7 @@ def _search(r: _Reach, axis: int) -> Rows:
         slope = jnp.sum(jnp.where(alive, jnp.exp((1 - r.beta) * log_p), 0), axis, keepdims=True)
         return total + jnp.expm1(log_a), slope + jnp.exp((1 - beta) * log_a)
 
-    def step(_: int, state: tuple[Rows, ...]) -> tuple[Rows, ...]:
+    def step(_: Array, state: tuple[Rows, ...]) -> tuple[Rows, ...]:
         theta, low, high, before, best, least = state
         f, slope = excess(theta)
         better = jnp.abs(f) < least

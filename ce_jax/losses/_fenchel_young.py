@@ -153,5 +153,5 @@ def fenchel_young_loss_grad(
     if known == 1.0:
         return cross_entropy_grad(logits, labels, axis=axis, where=where)
     r = _rows(logits, labels, alpha, axis, where)
-    p = solve(r.logits, r.beta, r.labels.axis, known).probs()
+    p = entmax_along(r.labels.axis, known, r.logits, r.beta)
     return jnp.where(r.bad, jnp.nan, r.slope(p))
