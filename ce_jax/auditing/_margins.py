@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ce_jax.auditing._audit import FIRST_ORDER, MANUAL, OURS, VALUE, run_peers, run_routes
+from ce_jax.auditing._measure import FLUSHED
 from ce_jax.auditing._oracle import Exact, truth
 from ce_jax.auditing._peers import PEERS, Peer
 from ce_jax.auditing._regimes import Batch
@@ -67,9 +68,9 @@ def error_against_margin(
 
 
 def _relative(computed: NDArray[Any], exact: Exact, smallest: float) -> NDArray[np.float64]:
-    n, info = len(computed), jnp.finfo(computed.dtype)
+    n, eps = len(computed), float(jnp.finfo(computed.dtype).eps)
     errors = np.abs((computed.astype(np.float64) - exact.high) - exact.low).reshape(n, -1)
     largest = np.max(np.abs(exact.high).reshape(n, -1), axis=1, keepdims=True)
     # As in `absolute_errors`: processors flush numbers this small to 0, whatever formula they come from.
-    errors = np.where(errors <= float(info.smallest_normal), np.minimum(errors, float(info.eps) * largest), errors)
+    errors = np.where(errors <= FLUSHED, np.minimum(errors, eps * largest), errors)
     return np.max(errors / np.where(largest < smallest, np.nan, largest), axis=1)
