@@ -86,19 +86,24 @@ def _sigmoid_binary_cross_entropy(z, y):
 
 
 def entmax(z: Sequence[mpf], alpha: float) -> list[mpf]:
-    """[(alpha - 1) z - tau]_+^(1 / (alpha - 1)), with tau by bisection."""
+    """[(alpha - 1) z - tau]_+^(1 / (alpha - 1)): tau by bisection, then Newton's method from the left up to alpha = 2."""
     b = mpf(alpha) - 1
     if not b:
         return softmax(z)
-
-    def at(tau):
-        return [max(b * x - tau, mpf(0)) ** (1 / b) for x in z]
-
     low, high = b * max(z) - 1, b * max(z)
-    for _ in range(BITS):
+    scaled = [b * x for x in z]
+    alive = [x for x in scaled if x > low]
+
+    def at(tau, scaled):
+        return [(x - tau) ** (1 / b) if x > tau else mpf(0) for x in scaled]
+
+    for _ in range(60 if b <= 1 else BITS):
         middle = (low + high) / 2
-        low, high = (middle, high) if sum(at(middle)) >= 1 else (low, middle)
-    return at(low)
+        low, high = (middle, high) if sum(at(middle, alive)) >= 1 else (low, middle)
+    for _ in range(8 if b <= 1 else 0):
+        slope = sum((x - low) ** (1 / b - 1) for x in alive if x > low) / b
+        low += (sum(at(low, alive)) - 1) / slope
+    return at(low, scaled)
 
 
 def _fenchel_young_loss(z, y, alpha=1.5):

@@ -15,7 +15,7 @@ from ce_jax.losses import LOSSES
 ROWS = 8
 LEAST = 1  # the gradient itself
 # Losses that keep one array more under autodiff: softmax of the other classes and the slope of a second sum.
-MORE = {"ssr", "power_loss", "squentropy", "spherical_score"}
+MORE = {"ssr", "power_loss", "squentropy"}
 
 
 def kept(function, logits):

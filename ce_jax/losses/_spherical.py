@@ -7,15 +7,15 @@ classes and S = sum_j q_j^2, so that n^2 = r^2 + u^2 S, no two nearly equal numb
 
     L = u^2 S / (n (n + r))      dL/dz_y = -r u^2 S / n^3      dL/dz_j = r u^2 q_j^2 / n^3
 
-Autodiff goes another way. L depends on t = log(u sqrt(S) / r) = balance + log(S) / 2 alone, with dL/dt = r u^2 S / n^3.
+Autodiff goes another way. L depends on t = log(u sqrt(S) / r) alone, with dL/dt = r u^2 S / n^3, and t is the balance of
+the label against the others (`ce_jax.losses._odds`) at 2 z, halved: dt = sum_j (q_j^2 / S) dz_j - dz_y.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._odds import odds
-from ce_jax.losses._ssr import sum_of_squares
+from ce_jax.losses._odds import Odds, odds
 
 Rows = Float[Array, "..."]
 
@@ -24,10 +24,30 @@ def _norm(right: Rows, wrong: Rows, squares: Rows) -> Rows:
     return jnp.sqrt(right**2 + wrong**2 * squares)
 
 
+def _squares(q: Rows, axis: int) -> Rows:
+    return jnp.sum(q**2, axis, keepdims=True)
+
+
 @jax.custom_jvp
-def _one_minus_cosine(balance: Rows, squares: Rows, right: Rows, wrong: Rows) -> Rows:
-    """L, with the derivative r u^2 (S dbalance + dS / 2) / n^3."""
-    del balance
+def _half_balance(o: Odds) -> Rows:
+    """t, of which the derivative alone is used; 0 here, for it can be infinite."""
+    return jnp.zeros_like(o.surprise)
+
+
+@_half_balance.defjvp
+def _half_balance_jvp(primals, tangents):
+    (o,) = primals
+    q = o.softmax_of_others()
+    squares = _squares(q, o.axis)
+    # S = 0 where no other class has a probability; all q are 0 then, and any scale will do.
+    weights = o.labels.place(q**2 / jnp.where(squares > 0, squares, 1), -1)
+    return _half_balance(o), jnp.sum(weights * tangents[0].logits, o.axis, keepdims=True)
+
+
+@jax.custom_jvp
+def _one_minus_cosine(half_balance: Rows, squares: Rows, right: Rows, wrong: Rows) -> Rows:
+    """L, with the derivative r u^2 S / n^3 by t."""
+    del half_balance
     n = _norm(right, wrong, squares)
     return wrong**2 * squares / (n * (n + right))
 
@@ -35,8 +55,8 @@ def _one_minus_cosine(balance: Rows, squares: Rows, right: Rows, wrong: Rows) ->
 @_one_minus_cosine.defjvp
 def _one_minus_cosine_jvp(primals, tangents):
     _, squares, right, wrong = primals
-    slope = right * wrong**2 / _norm(right, wrong, squares) ** 3
-    return _one_minus_cosine(*primals), slope * (squares * tangents[0] + tangents[1] / 2)
+    slope = right * wrong**2 * squares / _norm(right, wrong, squares) ** 3
+    return _one_minus_cosine(*primals), slope * tangents[0]
 
 
 def spherical_score(
@@ -68,7 +88,8 @@ def spherical_score(
     Source: Roby, Belief States (1964); Gneiting and Raftery, Strictly Proper Scoring Rules (2007).
     """
     o = odds(logits, labels, axis, where)
-    return o.finish(_one_minus_cosine(o.balance, sum_of_squares(o), o.right(), o.wrong()))
+    squares = _squares(o.softmax_of_others(), o.axis)
+    return o.finish(_one_minus_cosine(_half_balance(o), squares, o.right(), o.wrong()))
 
 
 def spherical_score_grad(
@@ -84,7 +105,7 @@ def spherical_score_grad(
     """
     o = odds(logits, labels, axis, where)
     q = o.softmax_of_others()
-    squares = jnp.sum(q**2, o.axis, keepdims=True)
+    squares = _squares(q, o.axis)
     right, wrong = o.right(), o.wrong()
     size = o.mark(right * wrong**2 / _norm(right, wrong, squares) ** 3)
     return o.labels.place(size * q**2, -size * squares)

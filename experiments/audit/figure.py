@@ -15,8 +15,18 @@ from experiments.pages import canvas
 LOOKS: dict[str, dict[str, Any]] = {
     "optax": {"color": "#009E73", "ls": (0, (1, 1.2)), "lw": 2.2, "label": "optax"},
     "textbook": {"color": "#D55E00", "ls": "--", "lw": 1.8, "label": "softmax, then the textbook formula"},
-    "ce_jax": {"color": "#0072B2", "ls": "-", "lw": 2.2, "label": "ce_jax (float32: autodiff and by hand, the worse; half: autodiff)"},
-    "ce_jax by hand": {"color": "#CC79A7", "ls": "-.", "lw": 2.0, "label": "ce_jax (half: by hand, which returns float32)"},
+    "ce_jax": {
+        "color": "#0072B2",
+        "ls": "-",
+        "lw": 2.2,
+        "label": "ce_jax (float32: autodiff and by hand, the worse; half: autodiff)",
+    },
+    "ce_jax by hand": {
+        "color": "#CC79A7",
+        "ls": "-.",
+        "lw": 2.0,
+        "label": "ce_jax (half: by hand, which returns float32)",
+    },
 }
 SMALLEST = 1e-9
 

@@ -16,7 +16,7 @@ ProgramsByDtype = Mapping[str, Sequence[Program]]
 
 def halving(num_classes: int) -> NDArray[np.float64]:
     """A prior of a long tail, exact in every dtype: 1, 1/2, 1/4 and so on to 1/4096, and from 1 again."""
-    return 2.0 ** -(np.arange(num_classes) % 13)
+    return np.exp2(-(np.arange(num_classes, dtype=np.float64) % 13))
 
 
 # Options that a loss is audited at, beside its defaults; all can be traced, so each loss is compiled once.
