@@ -86,7 +86,7 @@ def _sigmoid_binary_cross_entropy(z, y):
 
 
 def entmax(z: Sequence[mpf], alpha: float) -> list[mpf]:
-    """[(alpha - 1) z - tau]_+^(1 / (alpha - 1)): tau by bisection, then Newton's method from the left up to alpha = 2."""
+    """[(alpha - 1) z - tau]_+^(1 / (alpha - 1)): tau by bisection, up to alpha = 2 then by Newton."""
     b = mpf(alpha) - 1
     if not b:
         return softmax(z)

@@ -1,4 +1,4 @@
-"""The losses for classes as they are, against closed forms: rare classes, one against the rest, margins, other scores."""
+"""The losses for classes as they are, in closed form: rare classes, one against the rest, another score, margins."""
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def test_logit_adjustment_without_a_prior_is_cross_entropy():
 
 
 def test_derivatives_by_tau_and_by_the_prior():
-    """-log softmax(z + tau log prior)_y: (E log prior - log prior_y) by tau, tau (q_k - [k = y]) / prior_k by a prior."""
+    """By tau E log prior - log prior_y, by a prior tau (q_k - [k = y]) / prior_k, with q the adjusted softmax."""
     with jax.enable_x64(True):
         z, y, prior, tau = jnp.array([0.5, -1.0, 2.0, 0.1]), jnp.array(3), jnp.asarray(PRIOR, float), 0.7
 
@@ -74,8 +74,8 @@ def test_a_class_of_prior_zero():
     z, prior = jnp.array([[0.5, 9.0, 2.0], [0.5, 9.0, 2.0]]), jnp.array([0.5, 0.0, 0.5])
     y = jnp.array([0, 1])
     for function in (losses.logit_adjusted_cross_entropy, LOSSES["logit_adjusted_cross_entropy"].manual):
-        value, pull = jax.vjp(lambda z: function(z, y, prior=prior), z)
-        (grad,) = pull(jnp.ones(2))
+        value = jax.jit(lambda z, f=function: f(z, y, prior=prior))
+        value, grad = value(z), jax.jit(jax.grad(lambda z, f=value: f(z).sum()))(z)
         assert float(value[0]) == pytest.approx(float(losses.cross_entropy(z[0, ::2], 0)), rel=1e-6)
         assert value[1] == jnp.inf
         p = jax.nn.softmax(z[0, ::2])
@@ -126,8 +126,9 @@ def test_one_against_the_rest_in_its_tails():
         return losses.sigmoid_binary_cross_entropy(z, y)
 
     assert float(f(z)) == pytest.approx(2 * tiny, rel=1e-5)
-    np.testing.assert_allclose(jax.grad(f)(z), [-tiny, tiny], rtol=1e-5)
-    np.testing.assert_allclose(np.diag(jax.hessian(f)(z)), [tiny, tiny], rtol=1e-5)
+    grad, hessian = jax.jit(lambda z: (jax.grad(f)(z), jax.hessian(f)(z)))(z)
+    np.testing.assert_allclose(grad, [-tiny, tiny], rtol=1e-5)
+    np.testing.assert_allclose(np.diag(hessian), [tiny, tiny], rtol=1e-5)
 
 
 # The spherical score
@@ -165,7 +166,7 @@ def test_a_plain_alpha_is_exact_up_to_the_margin(alpha):
     z, y = near_the_margin(alpha), np.zeros(60, int)
     truth = [oracle.value_and_grad("fenchel_young_loss", row, 0, alpha=alpha) for row in z]
     value = jax.jit(lambda z: losses.fenchel_young_loss(z, y, alpha=alpha))
-    assert oracle.ulps(value(z), [t[0] for t in truth]).max() <= 8
+    assert oracle.ulps(value(z), [t[0] for t in truth]).max() <= 16
     assert row_errors(jax.jit(jax.grad(lambda z: value(z).sum()))(z), [t[1] for t in truth]) <= 1e-6
     by_hand = jax.jit(lambda z: losses.fenchel_young_loss_grad(z, y, alpha=alpha))
     assert row_errors(by_hand(z), [t[1] for t in truth]) <= 1e-6
@@ -175,7 +176,7 @@ def test_a_plain_alpha_is_exact_up_to_the_margin(alpha):
 def test_loss_and_gradient_are_zero_beyond_the_margin(alpha):
     lead = 1 / (alpha - 1)
     for given in (alpha, jnp.float32(alpha)):
-        value = jax.value_and_grad(lambda z, a=given: losses.fenchel_young_loss(z, 0, alpha=a))
+        value = jax.jit(jax.value_and_grad(lambda z, a=given: losses.fenchel_young_loss(z, 0, alpha=a)))
         for ahead, zero in ((lead, True), (lead + 5, True), (lead - 0.01, False)):
             found, grad = value(jnp.array([ahead, 0.0, -1.0]))
             assert (float(found) == 0) == zero
@@ -198,7 +199,7 @@ def test_a_plain_alpha_in_the_tails(alpha, classes):
 
 def test_the_sparsemax_loss_is_that_of_optax():
     z = Z.clip(-4, 4)
-    theirs = jax.vmap(optax.losses.multiclass_sparsemax_loss)(jnp.asarray(z), jnp.asarray(Y))
+    theirs = optax.losses.multiclass_sparsemax_loss(jnp.asarray(z), jnp.asarray(Y))
     np.testing.assert_allclose(losses.fenchel_young_loss(z, Y, alpha=2), theirs, rtol=1e-4, atol=1e-6)
 
 
@@ -227,13 +228,14 @@ def test_alpha_is_continuous_from_cross_entropy_on():
                 assert abs(float((ends[0] - ends[1]) / (2 * step)) - float(slope)) <= 1e-4
 
 
-def test_entmax_losses_are_calibrated_like_their_definition():
+def test_the_entmax_attains_the_maximum_that_the_loss_is():
     """L + Omega(e_y) - z_y is the maximum over p: any other distribution gives less."""
     rng = np.random.default_rng(3)
     z = rng.normal(size=K)
     for alpha in (1.25, 1.5, 2.0):
         found = float(losses.fenchel_young_loss(jnp.asarray(z, jnp.float32), 0, alpha=alpha)) + z[0]
-        p = rng.dirichlet(np.ones(K), size=2000)
+        best = np.asarray(losses.entmax(jnp.asarray(z, jnp.float32), alpha=alpha), float)
+        p = np.concatenate([best[None], rng.dirichlet(np.ones(K), size=2000)])
         values = p @ z - ((p**alpha).sum(-1) - 1) / (alpha * (alpha - 1))
-        assert values.max() <= found + 1e-6
-        assert values.max() >= found - 0.1
+        assert values[0] == pytest.approx(found, rel=1e-6)
+        assert values[1:].max() < values[0]

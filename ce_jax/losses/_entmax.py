@@ -207,7 +207,8 @@ def entmax(
     Args:
       logits: floating point [..., K].
       alpha: number >= 1, may be traced. 3/2 and 2 are solved by sorting where they are plain numbers, all others by
-        iteration, which rounds the reach 1 - (alpha - 1) (z_a - z_k) of a class to a unit in the last place of 1.
+        iteration, which rounds the reach 1 - (alpha - 1) (z_a - z_k) of a class to a unit in the last place of 1. The
+        largest probability to the power alpha - 1 is rounded to that in any case.
       axis: the class axis.
       where: boolean, broadcast to the logits; classes where it is False have probability 0.
 

@@ -7,8 +7,8 @@ classes and S = sum_j q_j^2, so that n^2 = r^2 + u^2 S, no two nearly equal numb
 
     L = u^2 S / (n (n + r))      dL/dz_y = -r u^2 S / n^3      dL/dz_j = r u^2 q_j^2 / n^3
 
-Autodiff goes another way. L depends on t = log(u sqrt(S) / r) alone, with dL/dt = r u^2 S / n^3, and t is the balance of
-the label against the others (`ce_jax.losses._odds`) at 2 z, halved: dt = sum_j (q_j^2 / S) dz_j - dz_y.
+Autodiff goes another way. L depends on t = log(u sqrt(S) / r) alone, with dL/dt = r u^2 S / n^3, and t is half of the
+balance (`ce_jax.losses._odds`) at 2 z: dt = sum_j (q_j^2 / S) dz_j - dz_y.
 """
 
 import jax
