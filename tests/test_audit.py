@@ -399,7 +399,7 @@ def small_command(monkeypatch):
     margin = np.linspace(-80, 80, 33)
     errors = {"ce_jax": np.where(margin > 40, np.nan, 1e-7), "textbook": np.ones(33)}
     curves = {"margin": margin, "value": errors, "gradient": errors}
-    monkeypatch.setattr(command, "error_against_margin", lambda name: curves)
+    monkeypatch.setattr(command, "error_against_margin", lambda name, **options: curves)
 
 
 def run_command(losses, out):
