@@ -21,8 +21,9 @@ from ce_jax.models import Model
 from ce_jax.training._gradients import in_row_blocks, transposed, value_and_gradient_of
 from ce_jax.training._loop import whole_run
 from ce_jax.training._metrics import metrics
-from ce_jax.training._optimizers import make_optimizer
+from ce_jax.training._optimizers import make_optimizer, takes_schedule
 from ce_jax.training._records import Hyperparameters, Part, Splits, State
+from ce_jax.training._schedules import scheduled
 from ce_jax.training._shuffle import shuffled
 
 
@@ -52,6 +53,7 @@ class Training:
     evaluate_at: tuple[int, ...]
     optimizer: str
     optimizer_options: Mapping[str, Any]
+    schedule: str
     batch_size: int | None
     row_block: int | None
     gradient: str
@@ -88,7 +90,8 @@ class Training:
         return state._replace(alive=alive), {name: jnp.where(alive, m, jnp.nan) for name, m in measured.items()}
 
     def _transform(self, hyper: Hyperparameters) -> Any:
-        return make_optimizer(self.optimizer, hyper.learning_rate, self.optimizer_options)
+        rate = scheduled(self.schedule, hyper.learning_rate, self.evaluate_at[-1])
+        return make_optimizer(self.optimizer, rate, {**self.optimizer_options, **hyper.optimizer_options})
 
     @property
     def _value_and_gradient(self) -> Callable[..., tuple[Array, Any, Array]]:
@@ -116,6 +119,7 @@ def make_train(
     evaluate_at: Sequence[int],
     optimizer: str = "sgd",
     optimizer_options: Mapping[str, Any] | None = None,
+    schedule: str = "constant",
     batch_size: int | None = None,
     row_block: int | None = None,
     gradient: str = "autodiff",
@@ -127,7 +131,9 @@ def make_train(
       loss: a name of `LOSSES`, a `Loss`, or a function of (logits [N, K], labels [N]) with values [N].
       num_classes: K.
       evaluate_at: increasing steps, the first 0; the run ends at the last one (`evaluation_steps` makes them).
-      optimizer: name of an optax optimizer; optimizer_options: its further arguments.
+      optimizer: name of an optax optimizer; optimizer_options: its further arguments, see `make_optimizer`.
+      schedule: how the learning rate goes over the run, which is its horizon: `constant`, `cosine`, `linear`,
+        `exponential`, `warmup_cosine` or `step`, see `SCHEDULES`. The rate given is the largest.
       batch_size: None for the full training part; otherwise each epoch visits a fresh permutation in batches of
         this size (a remainder smaller than a batch waits for the next epoch's permutation).
       row_block: a step adds up its gradient over blocks of so many examples, for batches that are wider than a cache
@@ -140,7 +146,7 @@ def make_train(
       the first evaluation at which the loss or its gradient was not finite.
 
     Raises:
-      ValueError: unknown loss, optimizer or gradient route, evaluation steps that do not start at 0 or do not increase.
+      ValueError: unknown loss, optimizer, schedule or gradient route, evaluation steps that do not start at 0 or do not increase.
 
     >>> import jax, jax.numpy as jnp
     >>> from ce_jax import linear
@@ -158,7 +164,10 @@ def make_train(
         raise ValueError(f"gradient: expected 'autodiff' or 'manual', got {gradient!r}")
     if gradient == "manual" and loss.grad is None:
         raise ValueError(f"gradient: expected 'autodiff', as {loss.name} has no hand-written gradient, got 'manual'")
-    make_optimizer(optimizer, 0.1, optimizer_options)  # wrong names fail here, not inside a trace
+    # Wrong names fail here, not inside a trace.
+    make_optimizer(optimizer, scheduled(schedule, 0.1, 1), optimizer_options)
+    if schedule != "constant" and not takes_schedule(optimizer, optimizer_options):
+        raise ValueError(f"schedule: expected 'constant', as optax.{optimizer} takes a fixed rate, got {schedule!r}")
     return Training(
         model=model,
         loss=loss,
@@ -166,6 +175,7 @@ def make_train(
         evaluate_at=tuple(int(at) for at in steps),
         optimizer=optimizer,
         optimizer_options=dict(optimizer_options or {}),
+        schedule=schedule,
         batch_size=batch_size,
         row_block=row_block,
         gradient=gradient,
