@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 
+from ce_jax.comparing._points import first_points
 from ce_jax.comparing._task import Task, on_cpu
 from ce_jax.sweeping import Plan, lane_bytes, plan_waves, step_bytes
 from ce_jax.training import Hyperparameters
@@ -31,13 +32,13 @@ def plan_task(task: Task, budget: int, *, rates: int | None = None, seeds: tuple
     Args:
       task: what is trained.
       budget: bytes that the lanes of a wave may take on each device.
-      rates: how many hyperparameters train together at most; None for the grid's own number.
+      rates: how many hyperparameters train together at most; None for as many as there are points.
       seeds: sizes of the groups of seeds; None for tuning seeds and fresh ones.
     """
     sweep, training = task.sweep, task.training
     plan = plan_waves(
         seeds or (sweep.tuning_seeds, sweep.seeds),
-        rates or sweep.learning_rates.count,
+        rates or len(first_points(sweep)),
         lane_memory(task),
         bytes_per_step=step_memory(task),
         budget=budget,
@@ -63,7 +64,7 @@ def lane_memory(task: Task) -> int:
     data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[train.ndim - 2 :], leaf.dtype), task.splits)
     states = []
     for arm in task.arms:
-        hyper = Hyperparameters(number, dict.fromkeys(arm.options, number))
+        hyper = Hyperparameters(number, *(dict.fromkeys(names, number) for names in (arm.options, task.sweep.options)))
         leaves = jax.tree.leaves(jax.eval_shape(task.train(arm).begin, key, hyper, data))
         states.append(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
     return lane_bytes(task.sizes, train.shape[-2], train.itemsize) + 2 * max(states)

@@ -5,7 +5,7 @@ from ce_jax.training._optimizers import (
     make_optimizer,
     no_option,
     optimizer_names,
-    optimizer_options,
+    option_names,
     tunable_options,
 )
 from ce_jax.training._records import METRICS, Hyperparameters, Part, Splits, State, Trainable
@@ -30,7 +30,7 @@ __all__ = [
     "make_train",
     "no_option",
     "optimizer_names",
-    "optimizer_options",
+    "option_names",
     "segments",
     "shuffled",
     "switched",

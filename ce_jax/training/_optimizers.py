@@ -39,8 +39,8 @@ def make_optimizer(name: str, learning_rate: Any, options: Mapping[str, Any] | N
       name: one of `optimizer_names()`.
       learning_rate: a number, which may be traced, or a function of the steps made.
       options: its further arguments, of which numbers may be traced. `weight_decay` for an optimizer that has none of
-        its own (sgd, adam, ...) is added to the gradient, weight_decay * parameter, before the optimizer sees it: L2, as
-        in PyTorch's SGD and Adam. All parameters decay, biases too.
+        its own (sgd, adam, ...) is added to the gradient, weight_decay * parameter, before the optimizer sees it: L2,
+        as in PyTorch's SGD and Adam. All parameters decay, biases too.
 
     >>> decaying = make_optimizer("sgd", 1.0, {"weight_decay": 0.5})
     >>> float(decaying.update(0.25, decaying.init(2.0), 2.0)[0])  # -(0.25 + 0.5 * 2)
@@ -49,7 +49,7 @@ def make_optimizer(name: str, learning_rate: Any, options: Mapping[str, Any] | N
     Raises:
       ValueError: `name` is not among `optimizer_names()`, or does not take one of `options`.
     """
-    known = optimizer_options(name)
+    known = option_names(name)
     options = dict(options or {})
     unknown = sorted(set(options) - set(known))
     if unknown:
@@ -63,7 +63,7 @@ def make_optimizer(name: str, learning_rate: Any, options: Mapping[str, Any] | N
     return maker(learning_rate=learning_rate, **options)
 
 
-def optimizer_options(name: str) -> tuple[str, ...]:
+def option_names(name: str) -> tuple[str, ...]:
     """Names of the options of an optimizer, beside its learning rate."""
     if name not in optimizer_names():
         raise ValueError(
@@ -89,7 +89,7 @@ def tunable_options(name: str, fixed: Mapping[str, Any] | None = None) -> tuple[
     >>> tunable_options("sgd"), "b1" in tunable_options("adam"), "nesterov" in tunable_options("adam")
     (('momentum', 'weight_decay'), True, False)
     """
-    fixed = dict(fixed or {})
+    given = dict(fixed or {})
     parameters = inspect.signature(_maker(name)).parameters
 
     def is_number(option: str) -> bool:
@@ -97,13 +97,10 @@ def tunable_options(name: str, fixed: Mapping[str, Any] | None = None) -> tuple[
         default = parameters[option].default if option in parameters else 0.0
         return not (isinstance(default, bool) or "dtype" in option or option.endswith("mask"))
 
-    return tuple(
-        option
-        for option in optimizer_options(name)
-        if option not in fixed
-        and is_number(option)
-        and _takes_traced(lambda value, option=option: make_optimizer(name, 0.1, {**fixed, option: value}))
-    )
+    def takes(option: str) -> bool:
+        return _takes_traced(lambda value: make_optimizer(name, 0.1, {**given, option: value}))
+
+    return tuple(option for option in option_names(name) if option not in given and is_number(option) and takes(option))
 
 
 def takes_schedule(name: str, options: Mapping[str, Any] | None = None) -> bool:
@@ -126,9 +123,9 @@ def _takes_traced(make: Callable[[Any], Any]) -> bool:
 
     try:
         before, after = jax.eval_shape(two_states, jax.ShapeDtypeStruct((), jnp.float32), shapes)
-    except Exception:  # noqa: BLE001  what an optimizer makes of a tracer is its own affair
+    except Exception:  # whatever an optimizer makes of a tracer
         return False
-    return bool(jax.tree.structure(before) == jax.tree.structure(after)) and all(
-        (a.shape, a.dtype) == (b.shape, b.dtype)
-        for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+    (leaves, structure), (others, other_structure) = map(jax.tree.flatten, (before, after))
+    return bool(structure == other_structure) and all(  # type: ignore[operator]  jax hides what it is
+        (leaf.shape, leaf.dtype) == (other.shape, other.dtype) for leaf, other in zip(leaves, others, strict=True)
     )

@@ -146,7 +146,8 @@ def make_train(
       the first evaluation at which the loss or its gradient was not finite.
 
     Raises:
-      ValueError: unknown loss, optimizer, schedule or gradient route, evaluation steps that do not start at 0 or do not increase.
+      ValueError: unknown loss, optimizer, schedule or gradient route, evaluation steps that do not start at 0 or do not
+        increase.
 
     >>> import jax, jax.numpy as jnp
     >>> from ce_jax import linear
