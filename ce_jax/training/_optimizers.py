@@ -126,6 +126,6 @@ def _takes_traced(make: Callable[[Any], Any]) -> bool:
     except Exception:  # whatever an optimizer makes of a tracer
         return False
     (leaves, structure), (others, other_structure) = map(jax.tree.flatten, (before, after))
-    return bool(structure == other_structure) and all(  # type: ignore[operator]  jax hides what it is
+    return bool(structure == other_structure) and all(  # type: ignore[operator]
         (leaf.shape, leaf.dtype) == (other.shape, other.dtype) for leaf, other in zip(leaves, others, strict=True)
     )

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from ce_jax._checking import check_one_of
 from ce_jax.losses import Loss, as_loss
 from ce_jax.models import Model
 from ce_jax.training._gradients import in_row_blocks, transposed, value_and_gradient_of
@@ -23,7 +24,7 @@ from ce_jax.training._loop import whole_run
 from ce_jax.training._metrics import metrics
 from ce_jax.training._optimizers import make_optimizer, takes_schedule
 from ce_jax.training._records import Hyperparameters, Part, Splits, State
-from ce_jax.training._schedules import scheduled
+from ce_jax.training._schedules import SCHEDULES, scheduled
 from ce_jax.training._shuffle import shuffled
 
 
@@ -166,7 +167,8 @@ def make_train(
     if gradient == "manual" and loss.grad is None:
         raise ValueError(f"gradient: expected 'autodiff', as {loss.name} has no hand-written gradient, got 'manual'")
     # Wrong names fail here, not inside a trace.
-    make_optimizer(optimizer, scheduled(schedule, 0.1, 1), optimizer_options)
+    make_optimizer(optimizer, 0.1, optimizer_options)
+    check_one_of("schedule", schedule, SCHEDULES)
     if schedule != "constant" and not takes_schedule(optimizer, optimizer_options):
         raise ValueError(f"schedule: expected 'constant', as optax.{optimizer} takes a fixed rate, got {schedule!r}")
     return Training(

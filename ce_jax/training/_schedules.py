@@ -6,8 +6,6 @@ from typing import Any
 
 import optax
 
-from ce_jax._checking import check_one_of
-
 
 def _warmup_cosine(horizon: int) -> optax.Schedule:
     warmup = max(1, horizon // 10)
@@ -42,7 +40,6 @@ def scheduled(name: str, peak: Any, horizon: int) -> Any:
     >>> [round(float(scheduled("cosine", 2.0, 10)(step)), 3) for step in (0, 5, 10)]
     [2.0, 1.0, 0.0]
     """
-    check_one_of("schedule", name, SCHEDULES)
     if name == "constant":
         return peak
     factor = SCHEDULES[name](max(horizon, 1))
