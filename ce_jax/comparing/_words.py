@@ -137,11 +137,11 @@ def caveats(summary: Summary) -> list[str]:
             )
         choice = losses[name].get("choice")
         if choice and choice["runner_up"] > RUNNER_UP:
-            other = f"{choice['runner_up_rate']:.3g}"
+            what, other = "learning rate", f"{choice['runner_up_rate']:.3g}"
             if tuned_options(summary):
-                other = ", ".join(point_parts(choice["runner_up_rate"], choice["runner_up_options"]))
+                what, other = "point", ", ".join(point_parts(choice["runner_up_rate"], choice["runner_up_options"]))
             lines.append(
-                f"The best {tuned_words(summary)} of {display_name(name)} is not sure: with the tuning seeds redrawn, "
+                f"The best {what} of {display_name(name)} is not sure: with the tuning seeds redrawn, "
                 f"{other} wins in {share(choice['runner_up'])} of the cases; intervals include "
                 "this."
             )
