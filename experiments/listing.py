@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ce_jax.losses import LOSSES
-from ce_jax.training import optimizer_names
+from ce_jax.training import SCHEDULES, optimizer_names
 from experiments.claims.registry import CLAIMS
 from experiments.data import DATASETS
 
@@ -31,6 +31,7 @@ def list_command(console: Console) -> int:
             "module:attribute": "your own",
         },
         "optimizers": dict.fromkeys(optimizer_names(), ""),
+        "schedules": dict.fromkeys(SCHEDULES, ""),
         "configs": {
             str(path.relative_to(CONFIGS.parent)): _first_comment(path) for path in sorted(CONFIGS.glob("*.toml"))
         },

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from ce_jax import compare, linear, mlp
-from ce_jax.comparing import AnalysisOptions, Curves, choose_rate, choose_rates, diverged, summarise, times_to
+from ce_jax.comparing import AnalysisOptions, Curves, choose_point, choose_points, diverged, summarise, times_to
 from ce_jax.training import METRICS
 from experiments.data import DataOptions, load_dataset
 from experiments.files import read_arrays
@@ -32,7 +32,7 @@ def curves(**accuracy):
 
 def chosen(found, loss, options=OPTIONS):
     """The rate that the first two seeds choose."""
-    return choose_rate(found.at_seeds(slice(2))[loss], found.steps, options)
+    return choose_point(found.at_seeds(slice(2))[loss], found.steps, options)
 
 
 # Two tuning seeds, then three fresh ones; two rates. Times to .9 by hand, rate by rate, seed by seed.
@@ -61,13 +61,13 @@ def test_rates_are_chosen_on_tuning_seeds_alone():
     # Cross-entropy: rate 1 has mean (20 + 40) / 2, rate 10 has 10. SSR: rate 1 wins on the tuning seeds.
     assert chosen(found, "cross_entropy") == (1, 1)
     assert chosen(found, "ssr") == (0, -1)
-    assert choose_rates(found.at_seeds(slice(2)), OPTIONS) == {"ssr": (0, -1), "cross_entropy": (1, 1)}
+    assert choose_points(found.at_seeds(slice(2)), OPTIONS) == {"ssr": (0, -1), "cross_entropy": (1, 1)}
     # On fresh seeds, poisoned, the chosen rates never get there and others are there at once: nobody may look at them.
     for loss, rate in (("cross_entropy", 1), ("ssr", 0)):
         accuracy = found[loss]["validation_accuracy"]
         accuracy[:, 2:], accuracy[rate, 2:] = 1.0, 0.0
-    on_all = choose_rates(found, OPTIONS)
-    assert on_all["cross_entropy"].rate == 0  # a seed of SSR's other rate has diverged, which keeps it where it is
+    on_all = choose_points(found, OPTIONS)
+    assert on_all["cross_entropy"].row == 0  # a seed of SSR's other rate has diverged, which keeps it where it is
     found = summarise({}, found, 2, OPTIONS)["losses"]
     assert (found["cross_entropy"]["best_learning_rate"], found["ssr"]["best_learning_rate"]) == (10.0, 1.0)
 
@@ -82,13 +82,13 @@ def test_rates_are_chosen_by_the_validation_metric():
 def test_final_accuracy_may_choose_instead():
     early, late = [0.1, 0.9, 0.9, 0.9], [0.1, 0.2, 0.3, 1.0]
     found = curves(ssr=[[early] * 3, [late] * 3])
-    assert chosen(found, "ssr").rate == 0
+    assert chosen(found, "ssr").row == 0
     by_accuracy = AnalysisOptions(targets=(0.5, 0.9), tune_by="final_accuracy")
-    assert chosen(found, "ssr", by_accuracy).rate == 1
+    assert chosen(found, "ssr", by_accuracy).row == 1
 
 
 def test_ties_go_to_the_smaller_rate():
-    assert chosen(curves(ssr=[[FAST] * 3] * 3), "ssr").rate == 0
+    assert chosen(curves(ssr=[[FAST] * 3] * 3), "ssr").row == 0
 
 
 def test_summary_by_hand():

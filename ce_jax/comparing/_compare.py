@@ -75,11 +75,15 @@ def compare(
     scale: Scale = PartOptions.scale,
     split: SplitOptions | Mapping[str, Any] | None = None,
     steps: int = TrainOptions.steps,
+    schedule: str = TrainOptions.schedule,
     batch_size: Any = TrainOptions.batch_size,
     evaluate_every: int | None = TrainOptions.evaluate_every,
     evaluations: int = TrainOptions.evaluations,
     dtype: Any = TrainOptions.dtype,
     learning_rates: RateGrid | Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    search: str = SweepOptions.search,
+    draws: int = SweepOptions.draws,
     widen: int = SweepOptions.widen,
     seeds: int = SweepOptions.seeds,
     tuning_seeds: int = SweepOptions.tuning_seeds,
@@ -115,9 +119,10 @@ def compare(
       optimizer, optimizer_options: an optax optimizer by name and its further arguments.
       gradient: "autodiff" or "manual" (hand-written, through every layer).
       label_noise, scale, split: as in the table [data] of a config.
-      steps, batch_size, evaluate_every, evaluations, dtype: as in [train].
-      learning_rates, widen, seeds, tuning_seeds, first_seed, retire_reached: as in [sweep]; learning_rates is a
-        `RateGrid` or {"low": ..., "high": ..., "count": ...}.
+      steps, schedule, batch_size, evaluate_every, evaluations, dtype: as in [train].
+      learning_rates, options, search, draws, widen, seeds, tuning_seeds, first_seed, retire_reached: as in [sweep];
+        learning_rates is a `RateGrid` or {"low": ..., "high": ..., "count": ...}, options tunes what the optimizer has
+        beside the rate, {"momentum": [0.0, 0.9]}.
       targets, headline_target, target_metric, sustained, tune_by, confidence, resamples: as in [analysis].
       memory: bytes that the classifiers trained together may take on each device.
       name, dataset: how the summary calls the comparison and the data.
@@ -145,6 +150,7 @@ def compare(
     parts = PartOptions(label_noise=float(label_noise), scale=scale, split=_record(SplitOptions, split))
     training = TrainOptions(
         steps=steps,
+        schedule=schedule,
         batch_size=batch_size,
         evaluate_every=evaluate_every,
         evaluations=evaluations,
@@ -152,6 +158,9 @@ def compare(
     )
     sweep = SweepOptions(
         learning_rates=_record(RateGrid, learning_rates),
+        options=dict(options or {}),
+        search=search,
+        draws=draws,
         widen=widen,
         seeds=seeds,
         tuning_seeds=tuning_seeds,
@@ -208,6 +217,9 @@ def describe(task: Task, name: str, dataset: str, class_names: Sequence[str]) ->
         "start": _start(task.model.start),
         "batch_size": task.training.batch_size,
         "steps": task.training.steps,
+        "schedule": task.training.schedule,
+        "search": task.sweep.search,
+        "options": {n: v if isinstance(v, dict) else list(v) for n, v in task.sweep.options.items()},
         "seeds": task.sweep.seeds,
         "tuning_seeds": task.sweep.tuning_seeds,
         "examples": {part: int(getattr(task.splits, part).labels.shape[-1]) for part in task.splits._fields},

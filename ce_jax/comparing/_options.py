@@ -1,9 +1,11 @@
 """The settings of a comparison, with their defaults, which stand nowhere else."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from ce_jax._checking import check, is_count
+from ce_jax._checking import check, check_one_of, is_count
+from ce_jax.training import SCHEDULES
 
 Scale = Literal["standardize", "minmax", "unit", "none"]
 
@@ -48,9 +50,15 @@ class PartOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Table [train]: how long a run is, what a step sees, and when it is evaluated."""
+    """Table [train]: how long a run is, what a step sees, and when it is evaluated.
+
+    schedule: how the learning rate goes over the run, its peak being the rate that is swept: "constant"; "cosine" and
+        "linear" (to 0 at the last step), "exponential" (to 1 % there), "warmup_cosine" (up over the first tenth, then
+        down to 0) or "step" (a tenth from half of the run on, a hundredth from three quarters on).
+    """
 
     steps: int = 1000
+    schedule: str = "constant"
     batch_size: int | Literal["full"] = "full"
     evaluate_every: int | None = None
     evaluate_at: Literal["log"] = "log"
@@ -59,6 +67,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check(self.steps >= 1, "steps", "at least 1", self.steps)
+        check_one_of("schedule", self.schedule, SCHEDULES)
         check(self.batch_size == "full" or self.batch_size >= 1, "batch_size", "'full' or at least 1", self.batch_size)
         check(
             self.evaluate_every is None or self.evaluate_every >= 1, "evaluate_every", "at least 1", self.evaluate_every
@@ -81,11 +90,18 @@ class RateGrid:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Table [sweep]: learning rates, and the seeds that tune and the fresh ones that report."""
+    """Table [sweep]: what is tuned, and the seeds that tune and the fresh ones that report."""
 
     learning_rates: RateGrid = field(default_factory=RateGrid)
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the optimizer that are tuned with the rate, such as `{momentum = [0.0, 0.9]}`: any that are numbers.
+    Each has a list of values or, in a random search, also `{low, high}` to draw from log-uniformly."""
+    search: str = "grid"
+    """`grid`: every rate with every combination of the options. `random`: `draws` points, their rates log-uniform
+    between `low` and `high` (`count` is not used), each option drawn by itself. Either is the same for every loss."""
+    draws: int = 32
     widen: int = 3
-    """How often the grid may grow by four rates at an end where some loss has its best rate."""
+    """How often a grid may grow by four rates at an end where some loss has its best rate; draws are not added to."""
     seeds: int = 50
     tuning_seeds: int = 10
     first_seed: int = 0
@@ -96,8 +112,28 @@ class SweepOptions:
     knows."""
 
     def __post_init__(self) -> None:
-        for name, least in (("widen", 0), ("seeds", 2), ("tuning_seeds", 1), ("first_seed", 0)):
+        for name, least in (("widen", 0), ("seeds", 2), ("tuning_seeds", 1), ("first_seed", 0), ("draws", 2)):
             check(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
+        check_one_of("search", self.search, ("grid", "random"))
+        # By name, so that the order in which they are written makes no other points.
+        named = {name: self._values(f"options.{name}", self.options[name]) for name in sorted(self.options)}
+        object.__setattr__(self, "options", named)
+
+    def _values(self, key: str, given: Any) -> Any:
+        """The values of one option as they are kept: a tuple of floats or a table."""
+        if isinstance(given, dict):
+            check(self.search == "random", key, "a list of numbers where search is 'grid'", given)
+            fine = set(given) == {"low", "high"} and all(map(_is_number, given.values()))
+            check(fine and 0 < given["low"] < given["high"], key, "{low, high} with 0 < low < high", given)
+            return {end: float(given[end]) for end in ("low", "high")}
+        values = list(given) if isinstance(given, list | tuple) else [given]
+        fine = bool(values) and all(map(_is_number, values)) and len(set(values)) == len(values)
+        check(fine, key, "a list of different numbers", given)
+        return tuple(map(float, values))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 
+from ce_jax.comparing._points import first_points
 from ce_jax.comparing._task import Task, on_cpu
 from ce_jax.sweeping import Plan, plan_waves
 
@@ -29,13 +30,13 @@ def plan_task(task: Task, budget: int, *, rates: int | None = None, seeds: tuple
     Args:
       task: what is trained.
       budget: bytes that the lanes of a wave may take on each device.
-      rates: how many hyperparameters train together at most; None for the grid's own number.
+      rates: how many hyperparameters train together at most; None for as many as there are points.
       seeds: sizes of the groups of seeds; None for tuning seeds and fresh ones.
     """
     sweep, training = task.sweep, task.training
     plan = plan_waves(
         seeds or (sweep.tuning_seeds, sweep.seeds),
-        rates or sweep.learning_rates.count,
+        rates or len(first_points(sweep)),
         lane_memory(task),
         bytes_per_step=step_memory(task),
         budget=budget,

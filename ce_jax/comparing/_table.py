@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ce_jax.comparing._chosen import chosen_parts, tuned_options
 from ce_jax.comparing._formats import count, display_name, interval, ratio, share
 from ce_jax.comparing._words import INTERVALS, bounded, goal_text, label, level, shown_target, speed_rows
 
@@ -12,16 +13,20 @@ HEADINGS = ("loss", "reached", "median\nsteps", "mean\nsteps", "ratio", "test\na
 
 
 def table_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """One row per loss at the target of the headline, columns as in `HEADINGS`; an interval is a second line."""
+    """One row per loss at the target of the headline, columns as in `HEADINGS`; an interval is a second line.
+
+    Where more than the learning rate was tuned, the point that the loss chose stands below its name.
+    """
     target = shown_target(summary)
     rows: list[tuple[str, ...]] = []
     for row in speed_rows(summary):
         if row["target"] != target:
             continue
+        chosen = chosen_parts(summary["losses"][row["loss"]]) if tuned_options(summary) else []
         final, against = summary["losses"][row["loss"]]["final"]["test_accuracy"], row["against"]
         rows.append(
             (
-                display_name(row["loss"]),
+                "\n".join([display_name(row["loss"]), *chosen]),
                 share(row["reached"]),
                 count(row["median_steps"]),
                 _with_interval(row["rmst_steps"], row["rmst_ci"], count),
@@ -66,7 +71,7 @@ def _ends(bounds: Sequence[float] | None, form: Callable[[float | None], str]) -
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells of one or two lines in columns: the first to the left, the others to the right, a rule below.
+    """Rows of cells of one or more lines in columns: the first to the left, the others to the right, a rule below.
 
     >>> print(_aligned([("loss", "mean\\nsteps"), ("ssr", "12\\n9–15")]))
     loss  mean

@@ -12,9 +12,19 @@ import numpy as np
 from ce_jax.comparing._arms import Arm
 from ce_jax.comparing._cost import LaneCost, lane_cost
 from ce_jax.comparing._options import AnalysisOptions, SweepOptions, TrainOptions
+from ce_jax.comparing._points import Point
 from ce_jax.models import Model, begin, check_model
 from ce_jax.sweeping import row_block
-from ce_jax.training import Hyperparameters, Splits, Training, evaluation_steps, make_train
+from ce_jax.training import (
+    Hyperparameters,
+    Splits,
+    Training,
+    evaluation_steps,
+    make_train,
+    no_option,
+    option_names,
+    tunable_options,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,7 +79,7 @@ class Task:
     def lane(self, arm: Arm) -> Hyperparameters:
         """Shapes of the hyperparameters of one run."""
         number = jax.ShapeDtypeStruct((), self.splits.train.inputs.dtype)
-        return Hyperparameters(number, dict.fromkeys(arm.options, number))
+        return Hyperparameters(number, dict.fromkeys(arm.options, number), dict.fromkeys(self.sweep.options, number))
 
     def train(self, arm: Arm) -> Training:
         """The pure training function of an arm."""
@@ -80,6 +90,7 @@ class Task:
             evaluate_at=self.evaluate_at,
             optimizer=self.optimizer,
             optimizer_options=self.optimizer_options,
+            schedule=self.training.schedule,
             batch_size=None if self.training.batch_size == "full" else self.batch,
             row_block=row_block(self.batch) if on_cpu() else None,
             gradient=self.gradient,
@@ -90,11 +101,13 @@ class Task:
         """The splits of some of the seeds, by position; where all seeds share one, that one."""
         return jax.tree.map(lambda leaf: leaf[positions], self.splits) if self.per_seed else self.splits
 
-    def hyper(self, points: list[tuple[Arm, float]]) -> Hyperparameters:
-        """Rates and options of some (arm, rate) of one program."""
+    def hyper(self, points: list[tuple[Arm, Point]]) -> Hyperparameters:
+        """Rates and options of some (arm, point) of one program."""
         dtype = self.training.dtype
         options = {name: np.array([arm.options[name] for arm, _ in points], dtype) for name in points[0][0].options}
-        return Hyperparameters(np.array([rate for _, rate in points], dtype), options)
+        tuned = [dict(point.options) for _, point in points]
+        traced = {name: np.array([chosen[name] for chosen in tuned], dtype) for name in tuned[0]}
+        return Hyperparameters(np.array([point.rate for _, point in points], dtype), options, traced)
 
 
 def on_cpu() -> bool:
@@ -107,7 +120,8 @@ def check_task(task: Task) -> None:
 
     Raises:
       ValueError: a batch larger than the training part, a loss that fails or has another shape than one value per
-        example, a start that does not fit the model, an option that the optimizer does not have.
+        example, a start that does not fit the model, an option that the optimizer does not have or that cannot be
+        tuned.
     """
     size = task.splits.train.labels.shape[-1]
     if task.batch > size:
@@ -126,10 +140,26 @@ def check_task(task: Task) -> None:
     inputs = task.splits_of(0).train.inputs
     if task.model.columns is None:
         check_model(task.model, inputs, task.num_classes)
+    _check_options(task)
     try:
         jax.eval_shape(lambda: begin(task.model, jax.random.key(0), inputs, task.num_classes))
     except ValueError as error:
         raise ValueError(first_line(error)) from None
+
+
+def _check_options(task: Task) -> None:
+    """Check that every tuned option is one of the optimizer's, a number, and not fixed."""
+    if not task.sweep.options:
+        return
+    known, tunable = option_names(task.optimizer), tunable_options(task.optimizer, task.optimizer_options)
+    for option in task.sweep.options:
+        where = f"sweep.options.{option}"
+        if option not in known:
+            raise ValueError(f"{where}: {no_option(task.optimizer, option, known)}")
+        if option in task.optimizer_options:
+            raise ValueError(f"{where}: expected an option that is not fixed in optimizer_options as well")
+        if option not in tunable:
+            raise ValueError(f"{where}: expected an option that is a number ({', '.join(tunable)}), got {option!r}")
 
 
 def first_line(error: Exception) -> str:

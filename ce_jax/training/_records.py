@@ -37,10 +37,13 @@ class Splits(NamedTuple):
 
 
 class Hyperparameters(NamedTuple):
-    """What varies between the runs of one compiled program: the learning rate and the loss's traced options."""
+    """What varies between the runs of one compiled program: the learning rate and traced options."""
 
     learning_rate: Any
+    """The largest of the run, where a schedule changes it."""
     loss_options: Mapping[str, Any] = {}
+    optimizer_options: Mapping[str, Any] = {}
+    """Options of the optimizer that are not fixed, numbers all, see `tunable_options`."""
 
 
 class State(NamedTuple):

@@ -17,13 +17,15 @@ import numpy as np
 import optax
 from jax import Array
 
+from ce_jax._checking import check_one_of
 from ce_jax.losses import Loss, as_loss, class_weights
 from ce_jax.models import Model, Params, begin, is_stochastic
 from ce_jax.training._gradients import Batch, in_row_blocks, value_and_gradient_of
 from ce_jax.training._loop import whole_run
 from ce_jax.training._metrics import metrics
-from ce_jax.training._optimizers import make_optimizer
+from ce_jax.training._optimizers import make_optimizer, takes_schedule
 from ce_jax.training._records import Hyperparameters, Part, Splits, State
+from ce_jax.training._schedules import SCHEDULES, scheduled
 from ce_jax.training._shuffle import shuffled
 
 ClassWeight = str | Sequence[float] | None
@@ -56,6 +58,7 @@ class Training:
     evaluate_at: tuple[int, ...]
     optimizer: str
     optimizer_options: Mapping[str, Any]
+    schedule: str
     batch_size: int | None
     row_block: int | None
     gradient: str
@@ -102,7 +105,8 @@ class Training:
         return self.model.unpacked(state.params)
 
     def _transform(self, hyper: Hyperparameters) -> Any:
-        return make_optimizer(self.optimizer, hyper.learning_rate, self.optimizer_options)
+        rate = scheduled(self.schedule, hyper.learning_rate, self.evaluate_at[-1])
+        return make_optimizer(self.optimizer, rate, {**self.optimizer_options, **hyper.optimizer_options})
 
     @property
     def _value_and_gradient(self) -> Callable[..., tuple[Array, Any, Array]]:
@@ -151,6 +155,7 @@ def make_train(
     evaluate_at: Sequence[int],
     optimizer: str = "sgd",
     optimizer_options: Mapping[str, Any] | None = None,
+    schedule: str = "constant",
     batch_size: int | None = None,
     row_block: int | None = None,
     gradient: str = "autodiff",
@@ -163,7 +168,9 @@ def make_train(
       loss: a name of `LOSSES`, a `Loss`, or a function of (logits [N, K], labels [N]) with values [N].
       num_classes: K.
       evaluate_at: increasing steps, the first 0; the run ends at the last one (`evaluation_steps` makes them).
-      optimizer: name of an optax optimizer; optimizer_options: its further arguments.
+      optimizer: name of an optax optimizer; optimizer_options: its further arguments, see `make_optimizer`.
+      schedule: how the learning rate goes over the run, which is its horizon: `constant`, `cosine`, `linear`,
+        `exponential`, `warmup_cosine` or `step`, see `SCHEDULES`. The rate given is the largest.
       batch_size: None for the full training part; otherwise each epoch visits a fresh permutation in batches of
         this size (a remainder smaller than a batch waits for the next epoch's permutation).
       row_block: a step adds up its gradient over blocks of so many examples, for batches that are wider than a cache
@@ -180,7 +187,8 @@ def make_train(
       the first evaluation at which the loss or its gradient was not finite.
 
     Raises:
-      ValueError: unknown loss, optimizer or gradient route, evaluation steps that do not start at 0 or do not increase.
+      ValueError: unknown loss, optimizer, schedule or gradient route, evaluation steps that do not start at 0 or do not
+        increase.
 
     >>> import jax, jax.numpy as jnp
     >>> from ce_jax import linear
@@ -203,7 +211,11 @@ def make_train(
     if not known:
         expected = f"'balanced' or {num_classes} numbers from 0, one for each class"
         raise ValueError(f"class_weight: expected {expected}, got {class_weight!r}")
-    make_optimizer(optimizer, 0.1, optimizer_options)  # wrong names fail here, not inside a trace
+    # Wrong names fail here, not inside a trace.
+    make_optimizer(optimizer, 0.1, optimizer_options)
+    check_one_of("schedule", schedule, SCHEDULES)
+    if schedule != "constant" and not takes_schedule(optimizer, optimizer_options):
+        raise ValueError(f"schedule: expected 'constant', as optax.{optimizer} takes a fixed rate, got {schedule!r}")
     return Training(
         model=model,
         loss=loss,
@@ -211,6 +223,7 @@ def make_train(
         evaluate_at=tuple(int(at) for at in steps),
         optimizer=optimizer,
         optimizer_options=dict(optimizer_options or {}),
+        schedule=schedule,
         batch_size=batch_size,
         row_block=row_block,
         gradient=gradient,
