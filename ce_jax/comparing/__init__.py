@@ -2,9 +2,9 @@
 
 `_options` settings and their defaults; `_points` what is tried; `_parts` splits and scaling; `_arms` the losses
 compared; `_curves` what was measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen, report;
-`_task`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices; `_redrawing` the procedure again on
-redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words` and `_table` how they are told; `_compare` all of
-it in one call. Nothing here opens a file.
+`_task`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices; `_redrawing` the procedure again
+on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words` and `_table` how they are told; `_compare` all
+of it in one call. Nothing here opens a file.
 """
 
 from ce_jax.comparing._arms import Arm, arms_of
