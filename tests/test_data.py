@@ -1,5 +1,6 @@
 """Datasets, their options and splits: what is promised, and the one line that comes when it cannot be kept."""
 
+import math
 import sys
 from itertools import pairwise
 
@@ -28,17 +29,17 @@ def toy(counts=(20, 30, 50), features=4) -> Dataset:
         ("iris", (150, 4), ("setosa", "versicolor", "virginica")),
         ("wine", (178, 13), ("class_0", "class_1", "class_2")),
         ("breast_cancer", (569, 30), ("malignant", "benign")),
-        ("digits", (1797, 64), tuple("0123456789")),
+        ("digits", (1797, 8, 8, 1), tuple("0123456789")),
         ("mixtures", (600, 10), ("0", "1", "2")),
         ("spirals", (600, 2), ("0", "1", "2")),
-        pytest.param("mnist5k", (5000, 784), tuple("0123456789"), marks=pytest.mark.slow),
+        pytest.param("mnist5k", (5000, 28, 28, 1), tuple("0123456789"), marks=pytest.mark.slow),
     ],
 )
 def test_built_in_datasets(name, shape, class_names):
     dataset = load_dataset(name, DataOptions())
     assert dataset.name == name
     assert dataset.inputs.shape == shape
-    assert len(dataset.feature_names) == shape[1]
+    assert len(dataset.feature_names) == math.prod(shape[1:])
     assert dataset.class_names == class_names
     assert dataset.labels.dtype == np.int32
     assert np.unique(dataset.labels).tolist() == list(range(len(class_names)))
@@ -78,6 +79,12 @@ def test_spiral_arms_are_one_arm_turned():
     angle = np.arctan2(dataset.inputs[:, 1], dataset.inputs[:, 0])
     expected = 2 * np.pi * (dataset.labels / 2 + 1.5 * radius)
     np.testing.assert_allclose(np.exp(1j * angle), np.exp(1j * expected), atol=1e-9)
+
+
+def test_images_are_where_their_pixels_are():
+    dataset = load_dataset("digits", DataOptions())
+    (place,) = (i for i, name in enumerate(dataset.feature_names) if name == "pixel_2_5")
+    np.testing.assert_array_equal(dataset.inputs[:, 2, 5, 0], dataset.inputs.reshape(1797, 64)[:, place])
 
 
 # --- options ---
@@ -259,6 +266,25 @@ def test_digits_and_unit_scale_is_division_by_16():
     train = split_dataset(dataset, options, [], "float32").train
     rows = split_indices(dataset.labels, options.split, 0)[0]
     np.testing.assert_array_equal(train.inputs, (dataset.inputs[rows] / 16).astype(np.float32))
+
+
+@pytest.mark.parametrize("scale", ["standardize", "minmax", "unit", "none"])
+def test_images_are_split_and_scaled_as_the_rows_of_their_pixels(scale):
+    flat = toy(features=12)
+    images = flat._replace(inputs=flat.inputs.reshape(100, 2, 3, 2))
+    options = DataOptions(scale=scale, label_noise=0.1)
+    for row, image in zip(*(split_dataset(one, options, [0, 1], "float32") for one in (flat, images)), strict=True):
+        assert image.inputs.shape == (*image.labels.shape, 2, 3, 2)
+        np.testing.assert_array_equal(image.inputs.reshape(row.inputs.shape), row.inputs)
+        np.testing.assert_array_equal(image.labels, row.labels)
+
+
+def test_a_pixel_that_is_too_large_is_named():
+    dataset = toy(features=12)
+    inputs = dataset.inputs.reshape(100, 2, 3, 2)
+    inputs[:, 1, 0, 1] = 1e200
+    with pytest.raises(UserError, match="values of 'x7' are too large for float32"):
+        split_dataset(dataset._replace(inputs=inputs), DataOptions(scale="none"), [0], "float32")
 
 
 @pytest.mark.parametrize("scale", ["none", "standardize"])

@@ -173,6 +173,17 @@ def test_ties_are_not_correct():
     assert train(jax.random.key(0), Hyperparameters(0.0, {}), data())["train_accuracy"].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("knobs", [{}, {"batch_size": 5}, {"gradient": "manual", "row_block": 7}])
+def test_a_dense_model_flattens_images(knobs):
+    """Inputs [N, 1, 3, 1] give the curves of their rows, to the last bit."""
+    flat = data()
+    images = jax.tree.map(lambda leaf: leaf.reshape(-1, 1, 3, 1) if leaf.ndim == 2 else leaf, flat)
+    train = make_train(mlp((4,)), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 3), **knobs)
+    one, other = (jax.jit(train)(jax.random.key(0), Hyperparameters(0.5, {}), each) for each in (flat, images))
+    for metric in METRICS:
+        np.testing.assert_array_equal(one[metric], other[metric], err_msg=metric)
+
+
 def test_double_precision_is_kept():
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda leaf: leaf.astype(np.float64) if leaf.dtype == np.float32 else leaf, data())

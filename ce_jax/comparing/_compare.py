@@ -102,9 +102,10 @@ def compare(
     `SweepOptions`, `AnalysisOptions`, `PartOptions`); `run` with the same settings gives the same summary and curves.
 
     Args:
-      inputs: [N, D] numbers, with labels [N] of any type; every seed draws its own stratified split and scales it by
-        its training part. Or `Splits` without labels, taken as they are: labels 0..K-1, one split for all seeds or,
-        with a leading axis, one for each of the tuning_seeds + seeds.
+      inputs: [N, D] numbers, or [N, H, W, C] for images, with labels [N] of any type; every seed draws its own
+        stratified split and scales it by its training part. Or `Splits` without labels,
+        taken as they are: labels 0..K-1, one split for all seeds or, with a leading axis, one for each of the
+        tuning_seeds + seeds.
       labels: see inputs.
       model: a `linear` or `mlp`; its start is part of it.
       losses: names of `LOSSES`, `Loss` records, functions of (logits [N, K], labels [N]) with values [N], or tables
@@ -208,7 +209,7 @@ def describe(task: Task, name: str, dataset: str, class_names: Sequence[str]) ->
         "seeds": task.sweep.seeds,
         "tuning_seeds": task.sweep.tuning_seeds,
         "examples": {part: int(getattr(task.splits, part).labels.shape[-1]) for part in task.splits._fields},
-        "features": int(task.splits.train.inputs.shape[-1]),
+        "features": task.features,
         "classes": list(class_names),
         "target_metric": task.analysis.target_metric,
         "confidence": task.analysis.confidence,
@@ -247,9 +248,9 @@ def _data(inputs: Any, labels: Any, parts: PartOptions, seeds: range, dtype: str
             map(str, range(known))
         )
     inputs, labels = np.asarray(inputs), np.asarray(labels)
-    if inputs.ndim != 2 or inputs.dtype.kind not in "biuf" or labels.shape != inputs.shape[:1]:
+    if inputs.ndim < 2 or inputs.dtype.kind not in "biuf" or labels.shape != inputs.shape[:1]:
         raise ValueError(
-            f"inputs, labels: expected numbers [N, D] and labels [N], got {inputs.dtype} {list(inputs.shape)} and "
+            f"inputs, labels: expected numbers [N, ...] and labels [N], got {inputs.dtype} {list(inputs.shape)} and "
             f"{labels.dtype} {list(labels.shape)}"
         )
     if not np.isfinite(inputs.astype(float)).all():

@@ -25,7 +25,7 @@ def make_splits(
     with an integer there is one split and no such axis. Label noise changes training labels only.
 
     Args:
-      inputs: [N, D] numbers; labels: [N] integers in 0..K-1.
+      inputs: [N, ...] numbers; labels: [N] integers in 0..K-1.
       options: sizes of the parts, scaling, label noise.
       seeds: [S], one split each.
       dtype: of the scaled inputs.
@@ -43,7 +43,9 @@ def make_splits(
     class_names = class_names or tuple(map(str, range(int(labels.max()) + 1)))
     sizes = part_sizes(labels, options.split, class_names).sum(axis=0)
     shapes = [(len(drawn), size) for size in sizes]
-    splits = Splits(*(Part(np.empty((*shape, inputs.shape[1]), dtype), np.empty(shape, np.int32)) for shape in shapes))
+    splits = Splits(
+        *(Part(np.empty((*shape, *inputs.shape[1:]), dtype), np.empty(shape, np.int32)) for shape in shapes)
+    )
     for lane, seed in enumerate(drawn):
         indices = split_indices(labels, options.split, seed)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -115,7 +117,7 @@ def stratified_share(total: int, counts: np.ndarray, most: np.ndarray) -> np.nda
 
 
 def scaled(inputs: np.ndarray, scale: Scale = "standardize") -> np.ndarray:
-    """All of [N, D] scaled by itself, in float64: for data that is trained on as a whole.
+    """All of [N, ...] scaled by itself, in float64: for data that is trained on as a whole.
 
     >>> scaled(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
@@ -125,7 +127,7 @@ def scaled(inputs: np.ndarray, scale: Scale = "standardize") -> np.ndarray:
 
 
 def _fit_scale(train: np.ndarray, scale: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return (shift, scale) [D] or [1] in float64; a constant feature is shifted but not scaled."""
+    """Return (shift, scale) in float64, shaped like an example or [1]; a constant feature is shifted but not scaled."""
     low, high = train.min(axis=0).astype(np.float64), train.max(axis=0).astype(np.float64)
     if scale == "standardize":
         shift, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
@@ -143,7 +145,7 @@ def _check_finite(splits: Splits, lane: int, scale: np.ndarray, feature_names: S
     for part in splits:
         fine = np.isfinite(part.inputs[lane]).all(axis=0) & np.isfinite(scale)
         if not fine.all():
-            place = int(fine.argmin())
+            place = int(fine.argmin())  # its place in a row of all features
             name = repr(feature_names[place]) if feature_names else f"feature {place}"
             raise ValueError(f"values of {name} are too large for {part.inputs.dtype} once scaled")
 

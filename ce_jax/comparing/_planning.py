@@ -57,16 +57,16 @@ def step_memory(task: Task) -> int:
 
 def lane_memory(task: Task) -> int:
     """Estimated bytes of one run: temporary memory, and its state twice, before a segment and after it."""
-    train = task.splits.train.inputs
+    train, labels = task.splits.train
     key = jax.eval_shape(lambda: jax.random.key(0))
     number = jax.ShapeDtypeStruct((), train.dtype)
-    data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[train.ndim - 2 :], leaf.dtype), task.splits)
+    data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[labels.ndim - 1 :], leaf.dtype), task.splits)
     states = []
     for arm in task.arms:
         hyper = Hyperparameters(number, dict.fromkeys(arm.options, number))
         leaves = jax.tree.leaves(jax.eval_shape(task.train(arm).begin, key, hyper, data))
         states.append(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
-    return lane_bytes(task.sizes, train.shape[-2], train.itemsize) + 2 * max(states)
+    return lane_bytes(task.sizes, labels.shape[-1], train.itemsize) + 2 * max(states)
 
 
 def wave_memory(task: Task, plan: Plan) -> int:

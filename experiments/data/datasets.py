@@ -50,7 +50,10 @@ class DataOptions(PartOptions):
 
 
 class Dataset(NamedTuple):
-    """inputs [N, D] unscaled floats, labels [N] int32 in 0..K-1, class_names[k] the original label of class k."""
+    """inputs unscaled floats [N, D], of images [N, H, W, C]; labels [N] int32 in 0..K-1.
+
+    class_names[k] is the original label of class k; feature_names are those of all numbers of an example in a row.
+    """
 
     name: str
     inputs: np.ndarray
