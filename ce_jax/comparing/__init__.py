@@ -32,9 +32,18 @@ from ce_jax.comparing._options import (
     SplitOptions,
     SweepOptions,
     TrainOptions,
+    Zipf,
     check_together,
 )
-from ce_jax.comparing._parts import make_splits, part_sizes, scaled, split_indices, stratified_share
+from ce_jax.comparing._parts import (
+    kept_counts,
+    make_splits,
+    part_sizes,
+    parts_of,
+    scaled,
+    split_indices,
+    stratified_share,
+)
 from ce_jax.comparing._planning import lane_memory, plan_task, wave_memory
 from ce_jax.comparing._protocol import Ask, Listener, Train, Trained, one_by_one, rates_beyond, tune_and_report
 from ce_jax.comparing._redrawing import Redrawn, redrawn_choices, sureness
@@ -81,6 +90,7 @@ __all__ = [
     "Trained",
     "Wave",
     "Waves",
+    "Zipf",
     "arms_of",
     "at_least",
     "bounded",
@@ -107,6 +117,7 @@ __all__ = [
     "interval",
     "joined_headline",
     "joined_seeds",
+    "kept_counts",
     "known",
     "label",
     "lane_memory",
@@ -119,6 +130,7 @@ __all__ = [
     "on_cpu",
     "one_by_one",
     "part_sizes",
+    "parts_of",
     "percent",
     "plan_task",
     "rates_beyond",

@@ -18,6 +18,7 @@ from ce_jax.comparing._options import (
     SplitOptions,
     SweepOptions,
     TrainOptions,
+    Zipf,
     check_together,
 )
 from ce_jax.comparing._parts import make_splits
@@ -72,6 +73,8 @@ def compare(
     gradient: str = "autodiff",
     label_noise: float = PartOptions.label_noise,
     scale: Scale = PartOptions.scale,
+    imbalance: int | float | Zipf | Mapping[str, Any] = PartOptions.imbalance,
+    balanced_test: bool = PartOptions.balanced_test,
     split: SplitOptions | Mapping[str, Any] | None = None,
     steps: int = TrainOptions.steps,
     batch_size: Any = TrainOptions.batch_size,
@@ -112,7 +115,8 @@ def compare(
         {"name": ..., option: number or list of numbers}.
       optimizer, optimizer_options: an optax optimizer by name and its further arguments.
       gradient: "autodiff" or "manual" (hand-written, through every layer).
-      label_noise, scale, split: as in the table [data] of a config.
+      label_noise, scale, imbalance, balanced_test, split: as in the table [data] of a config; imbalance is a ratio or
+        {"zipf": exponent}.
       steps, batch_size, evaluate_every, evaluations, dtype: as in [train].
       learning_rates, widen, seeds, tuning_seeds, first_seed, retire_reached: as in [sweep]; learning_rates is a
         `RateGrid` or {"low": ..., "high": ..., "count": ...}.
@@ -140,7 +144,13 @@ def compare(
     >>> found.curves["ssr"]["test_accuracy"].shape[:2]  # rates, seeds
     (3, 6)
     """
-    parts = PartOptions(label_noise=float(label_noise), scale=scale, split=_record(SplitOptions, split))
+    parts = PartOptions(
+        label_noise=float(label_noise),
+        scale=scale,
+        imbalance=_record(Zipf, imbalance) if isinstance(imbalance, Zipf | Mapping) else float(imbalance),
+        balanced_test=balanced_test,
+        split=_record(SplitOptions, split),
+    )
     training = TrainOptions(
         steps=steps,
         batch_size=batch_size,

@@ -28,6 +28,16 @@ class SplitOptions:
 
 
 @dataclass(frozen=True)
+class Zipf:
+    """`imbalance = { zipf = s }`: the class at rank k = 1, 2, ... has a frequency proportional to k^-s."""
+
+    zipf: float
+
+    def __post_init__(self) -> None:
+        check(0 < self.zipf < float("inf"), "zipf", "an exponent above 0", self.zipf)
+
+
+@dataclass(frozen=True)
 class PartOptions:
     """How arrays become a training, a validation and a test part: the keys of the table [data] that any data has.
 
@@ -35,15 +45,30 @@ class PartOptions:
     scale: "standardize" (mean 0, variance 1), "minmax" (0..1), both per feature; "unit" (everything divided by the
         largest absolute value: digits / 16, MNIST / 255; better for images, whose rarely lit pixels standardizing blows
         up) or "none". Fitted on the training part.
+    imbalance: ratio of the most to the least frequent class of the training and the validation part, frequencies
+        between them geometric, or `Zipf`; 1 leaves the classes as frequent as the data have them. Every seed draws
+        which class is how frequent (one draw for all where split.seed is a number), and which of its examples stay.
+        Counts by rank are the same for every seed: those of a part are fractions of what its smallest class has, so
+        classes of different sizes are first cut to the smallest.
+    balanced_test: whether the test part keeps all its examples under `imbalance`; false thins it like the others.
     """
 
     label_noise: float = 0.0
     scale: Scale = "standardize"
+    imbalance: float | Zipf = 1.0
+    balanced_test: bool = True
     split: SplitOptions = field(default_factory=SplitOptions)
 
     def __post_init__(self) -> None:
         check(0 <= self.label_noise <= 1, "label_noise", "a fraction between 0 and 1", self.label_noise)
         check(self.scale in get_args(Scale), "scale", f"one of {', '.join(get_args(Scale))}", self.scale)
+        fine = isinstance(self.imbalance, Zipf) or 1 <= self.imbalance < float("inf")
+        check(fine, "imbalance", "a ratio from 1 or {zipf = exponent}", self.imbalance)
+
+    @property
+    def imbalanced(self) -> bool:
+        """Whether classes are made less frequent than the data have them."""
+        return self.imbalance != 1
 
 
 @dataclass(frozen=True)

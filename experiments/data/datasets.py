@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ce_jax.comparing import PartOptions, make_splits, part_sizes, stratified_share
+from ce_jax.comparing import PartOptions, kept_counts, make_splits, part_sizes, stratified_share
 from ce_jax.training import Splits
 from experiments.data import builtin
 from experiments.data.readers import READERS, RawTable
@@ -22,7 +22,7 @@ class DataOptions(PartOptions):
     label: the label column of a csv or parquet file, the labels' key of an npz file; None: look for the usual names.
     classes: the classes to keep: names, or whole numbers that are names where every class is a number, else positions.
     examples: size of a stratified subsample; None keeps all.
-    label_noise, scale, split: see `PartOptions`.
+    label_noise, scale, imbalance, balanced_test, split: see `PartOptions`.
     num_classes, features, examples_per_class, separation, noise, turns: shape of the synthetic mixtures and spirals.
     generator_seed: draws the synthetic data and the subsample.
     """
@@ -140,7 +140,7 @@ def load_dataset(spec: str, options: DataOptions) -> Dataset:
         dataset = _subsample(dataset, options.examples, options.generator_seed)
     # Asked here so that a dry run already says when the split is impossible.
     with users_input(f"dataset {spec!r}: "):
-        part_sizes(dataset.labels, options.split, dataset.class_names)
+        kept_counts(part_sizes(dataset.labels, options.split, dataset.class_names), options)
     return dataset
 
 
