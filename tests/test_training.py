@@ -10,6 +10,7 @@ import pytest
 from ce_jax.losses import LOSSES, Loss, cross_entropy
 from ce_jax.models import linear, mlp
 from ce_jax.training import (
+    AT_END,
     METRICS,
     Hyperparameters,
     Part,
@@ -73,7 +74,7 @@ def test_training_equals_a_numpy_loop(loss, gradient):
     np.testing.assert_allclose(found["gradient_norm"], norms, rtol=1e-4)
     np.testing.assert_allclose(found["validation_accuracy"], accuracies, atol=1e-6)
     np.testing.assert_allclose(found["train_loss"], found[loss], rtol=1e-6)
-    assert set(found) == set(METRICS)
+    assert set(found) == {*METRICS, *AT_END}
 
 
 @pytest.mark.parametrize(

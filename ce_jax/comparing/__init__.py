@@ -23,7 +23,7 @@ from ce_jax.comparing._choice import (
 )
 from ce_jax.comparing._compare import Comparison, compare, describe
 from ce_jax.comparing._curves import Curves, LossCurves, joined_seeds, marked
-from ce_jax.comparing._formats import count, display_name, interval, known, percent, ratio, share, text
+from ce_jax.comparing._formats import count, display_name, interval, known, metric_name, percent, ratio, share, text
 from ce_jax.comparing._options import (
     AnalysisOptions,
     PartOptions,
@@ -66,6 +66,7 @@ from ce_jax.comparing._words import (
     main_pair,
     shown_target,
     speed_rows,
+    tells_rare,
 )
 
 __all__ = [
@@ -126,6 +127,7 @@ __all__ = [
     "main_pair",
     "make_splits",
     "marked",
+    "metric_name",
     "near_cliff",
     "on_cpu",
     "one_by_one",
@@ -145,6 +147,7 @@ __all__ = [
     "stratified_share",
     "summarise",
     "sureness",
+    "tells_rare",
     "text",
     "text_table",
     "times_to",

@@ -195,7 +195,9 @@ def compare(
         check_task(task)
         listener = _telling(progress) if progress else Listener()
         curves = compared_curves(task, plan_task(task, memory), listener)
-    return Comparison(summarise(describe(task, name, dataset, class_names), curves, tuning_seeds, analysis), curves)
+    return Comparison(
+        summarise(describe(task, name, dataset, class_names, parts), curves, tuning_seeds, analysis), curves
+    )
 
 
 def compared_curves(task: Task, plan: Any, listener: Listener) -> Curves:
@@ -205,8 +207,13 @@ def compared_curves(task: Task, plan: Any, listener: Listener) -> Curves:
     return joined_seeds(trained.tuning, trained.fresh)
 
 
-def describe(task: Task, name: str, dataset: str, class_names: Sequence[str]) -> dict[str, Any]:
-    """`workload` in a summary: what was compared on what."""
+def describe(
+    task: Task, name: str, dataset: str, class_names: Sequence[str], parts: PartOptions | None = None
+) -> dict[str, Any]:
+    """`workload` in a summary: what was compared on what; `training_counts` are the fewest and most of a class."""
+    train = task.splits.train.labels
+    counts = np.bincount(train[0] if task.per_seed else train, minlength=len(class_names))
+    thinned = {"imbalance": _plain(parts.imbalance)} if parts and parts.imbalanced else {}
     return {
         "name": name,
         "dataset": dataset,
@@ -221,9 +228,15 @@ def describe(task: Task, name: str, dataset: str, class_names: Sequence[str]) ->
         "examples": {part: int(getattr(task.splits, part).labels.shape[-1]) for part in task.splits._fields},
         "features": task.features,
         "classes": list(class_names),
+        "training_counts": [int(counts.min()), int(counts.max())],
+        **thinned,
         "target_metric": task.analysis.target_metric,
         "confidence": task.analysis.confidence,
     }
+
+
+def _plain(imbalance: float | Zipf) -> Any:
+    return {"zipf": imbalance.zipf} if isinstance(imbalance, Zipf) else imbalance
 
 
 def _start(start: Any) -> Any:

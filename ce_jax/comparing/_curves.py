@@ -19,7 +19,7 @@ class LossCurves:
     rates: Array
     """[R] learning rates."""
     metrics: Mapping[str, Array]
-    """{metric: [R, S, E]}; NaN where a run has diverged."""
+    """{metric: [R, S, E]}; NaN where a run has diverged. Of each of `ce_jax.training.AT_END` [R, S, K], its last."""
 
     def __getitem__(self, metric: str) -> Array:
         """The curves [R, S, E] of a metric."""

@@ -3,9 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from ce_jax._checking import check, is_count
+from ce_jax._checking import check, check_one_of, is_count
 
 Scale = Literal["standardize", "minmax", "unit", "none"]
+TargetMetric = Literal[
+    "validation_accuracy",
+    "test_accuracy",
+    "train_accuracy",
+    "validation_balanced_accuracy",
+    "test_balanced_accuracy",
+    "train_balanced_accuracy",
+    "validation_rare_accuracy",
+    "test_rare_accuracy",
+    "train_rare_accuracy",
+]
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,10 @@ class AnalysisOptions:
     targets: tuple[float, ...] = (0.9, 0.95)
     headline_target: float | None = None
     """The one of the targets that the headline is about; None for the highest."""
-    target_metric: Literal["validation_accuracy", "test_accuracy", "train_accuracy"] = "validation_accuracy"
+    target_metric: TargetMetric = "validation_accuracy"
+    """An accuracy of a part: of all its rows; balanced, the mean of the accuracies within each class; or rare, that of
+    the rarest half of the classes (K // 2, at least 1, by the training labels of the seed; of equal ones the class with
+    the smaller number is the rarer)."""
     sustained: int = 1
     tune_by: Literal["time_to_target", "final_accuracy"] = "time_to_target"
     confidence: float = 0.95
@@ -142,6 +156,7 @@ class AnalysisOptions:
         check(
             bool(self.targets) and all(0 < t <= 1 for t in self.targets), "targets", "accuracies in 0..1", self.targets
         )
+        check_one_of("target_metric", self.target_metric, get_args(TargetMetric))
         check(self.sustained >= 1, "sustained", "at least 1", self.sustained)
         check(0 < self.confidence < 1, "confidence", "a level between 0 and 1", self.confidence)
         check(self.resamples >= 99, "resamples", "at least 99", self.resamples)

@@ -12,7 +12,7 @@ from ce_jax.comparing._arms import Arm
 from ce_jax.comparing._options import AnalysisOptions, SweepOptions, TrainOptions
 from ce_jax.models import Model
 from ce_jax.sweeping import row_block
-from ce_jax.training import Hyperparameters, Splits, Training, evaluation_steps, make_train
+from ce_jax.training import Hyperparameters, Splits, Training, evaluation_steps, make_train, rarest_half
 
 
 class Task(NamedTuple):
@@ -98,7 +98,8 @@ def check_task(task: Task) -> None:
 
     Raises:
       ValueError: a batch larger than the training part, a loss that fails or has another shape than one value per
-        example, a start that does not fit the model, an option that the optimizer does not have.
+        example, a start that does not fit the model, an option that the optimizer does not have, a target metric
+        that a part has no examples for.
     """
     size = task.splits.train.labels.shape[-1]
     if task.batch > size:
@@ -118,6 +119,20 @@ def check_task(task: Task) -> None:
         jax.eval_shape(lambda: task.model.init(jax.random.key(0), task.sizes[0], task.num_classes))
     except ValueError as error:
         raise ValueError(first_line(error)) from None
+    part, rare, _ = task.analysis.target_metric.partition("_rare_")
+    if rare:
+        _check_rare(part, getattr(task.splits, part).labels, task.splits.train.labels, task.num_classes)
+
+
+def _check_rare(name: str, labels: np.ndarray, train: np.ndarray, num_classes: int) -> None:
+    """Whether the part has rows of the rarest classes, without which there is no accuracy on them."""
+    for own, trained in zip(np.atleast_2d(labels), np.atleast_2d(train), strict=True):
+        rare = np.asarray(rarest_half(jnp.asarray(np.bincount(trained, minlength=num_classes))))
+        if not rare[own].any():
+            raise ValueError(
+                f"analysis.target_metric: {name}_rare_accuracy needs examples of the rarest half of the classes in the "
+                f"{name} part, and for some seed there is none; make that part larger or choose another metric"
+            )
 
 
 def first_line(error: Exception) -> str:

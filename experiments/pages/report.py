@@ -16,7 +16,7 @@ import numpy as np
 
 from ce_jax import comparing
 from ce_jax.analysis import survival
-from ce_jax.comparing import AnalysisOptions, Curves, display_name, goal_text, times_to
+from ce_jax.comparing import AnalysisOptions, Curves, display_name, goal_text, metric_name, times_to
 from experiments.config import flatten
 from experiments.errors import UserError
 from experiments.files import read_arrays
@@ -135,7 +135,7 @@ def _side_by_side(runs: Sequence[FinishedRun], labels: Sequence[str]) -> Drawing
     panels, targets = {}, {comparing.shown_target(run.summary) for run in runs}
     for run, label in zip(runs, labels, strict=True):
         metric, fresh = run.config["analysis"]["target_metric"], slice(run.config["sweep"]["tuning_seeds"], None)
-        panels[f"{label}: {metric.replace('_', ' ')}"] = {
+        panels[f"{label}: {metric_name(metric)}"] = {
             loss: run.curves[loss][metric][
                 np.argmin(np.abs(run.curves[loss].rates - record["best_learning_rate"])), fresh
             ]
@@ -172,10 +172,11 @@ def draw(run: FinishedRun) -> list[Drawing]:
         }
         for level in options.targets
     }
-    panels = {name.replace("_", " "): at_best(name) for name in dict.fromkeys([metric, "test_accuracy"])}
+    shown = [metric, "test_accuracy", *(["test_rare_accuracy"] if comparing.tells_rare(summary) else [])]
+    panels = {metric_name(name): at_best(name) for name in dict.fromkeys(shown)}
     finals = {loss: curves[loss][metric][:, fresh, -1] for loss in best}
     bands = "" if len(best) <= MOST_BANDS else " With this many losses the bands are left out."
-    seeds, word = summary["workload"]["seeds"], metric.replace("_", " ")
+    seeds, word = summary["workload"]["seeds"], metric_name(metric)
     return [
         Drawing(
             "convergence",
@@ -217,6 +218,6 @@ def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:
 
 def _write(path: Path, template: str, **context: Any) -> Path:
     """A page whose template may use the words and forms of `ce_jax.comparing`."""
-    names = "INTERVALS bounded caveats count display_name finding goal_text interval level percent ratio share"
-    names += " shown_target speed_rows text"
+    names = "INTERVALS bounded caveats count display_name finding goal_text interval level metric_name percent ratio"
+    names += " share shown_target speed_rows tells_rare text"
     return write_page(path, template, {name: getattr(comparing, name) for name in names.split()}, **context)
