@@ -209,6 +209,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     """`value` as the annotated type, or a UserError that says what was expected."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
+        records = [option for option in arguments if dataclasses.is_dataclass(option)]
+        if isinstance(value, dict) and len(records) == 1:  # whose own checks say more than that it does not fit
+            return _convert(records[0], value, where)
         for option in arguments:  # the first that fits; if none does, the error below names them all
             try:
                 return _convert(option, value, where)

@@ -8,7 +8,7 @@ from rich.table import Table
 from ce_jax.losses import LOSSES
 from ce_jax.training import SCHEDULES, optimizer_names
 from experiments.claims.registry import CLAIMS
-from experiments.data import DATASETS
+from experiments.data import DATASETS, OPTIONS_OF_ALL
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -19,9 +19,10 @@ def list_command(console: Console) -> int:
         "datasets": {name: entry.description for name, entry in DATASETS.items()}
         | {
             "csv:PATH, parquet:PATH": "your table; data.label names the label column",
-            "npz:PATH": "your arrays inputs and labels",
+            "npz:PATH": "your arrays inputs ([N, D], or images [N, H, W, C]) and labels",
             "idx:DIR": "MNIST-format files",
         },
+        "options of any data set (keys of the table data)": OPTIONS_OF_ALL,
         "losses": {name: _first_line(loss.value.__doc__) for name, loss in LOSSES.items()}
         | {"module:function": "your own function of (logits [N, K], labels [N])"},
         "models": {

@@ -161,6 +161,21 @@ def test_run_table():
     assert table["train.steps"].unique().to_list() == [40]
 
 
+@pytest.mark.usefixtures("quick_compilation")
+def test_compare_takes_images():
+    """The same numbers as their rows; what is counted are examples and the numbers of one of them."""
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.normal(size=(60, 2, 3, 1)), np.repeat(["a", "b"], 30)
+    knobs = {"model": linear(), "steps": 5, "seeds": 2, "tuning_seeds": 2, "widen": 0, "resamples": 99}
+    knobs["learning_rates"] = {"low": 0.1, "high": 1, "count": 2}
+    images, rows = (compare(one, labels, **knobs) for one in (inputs, inputs.reshape(60, 6)))
+    assert images.summary == rows.summary
+    assert images.summary["workload"]["features"] == 6
+    assert images.summary["workload"]["examples"] == {"train": 36, "validation": 12, "test": 12}
+    for name, curve in rows.curves.to_arrays().items():
+        np.testing.assert_array_equal(images.curves.to_arrays()[name], curve, err_msg=name)
+
+
 # What the small experiment of the command line says, and other words for it with what they mean to `compare`.
 SMALL = {
     "model": linear(),

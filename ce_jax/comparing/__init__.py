@@ -26,7 +26,7 @@ from ce_jax.comparing._chosen import chosen_parts, listed, point_parts, search_s
 from ce_jax.comparing._compare import Comparison, compare, describe
 from ce_jax.comparing._cost import lane_cost
 from ce_jax.comparing._curves import Curves, LossCurves, joined_seeds, marked
-from ce_jax.comparing._formats import count, display_name, interval, known, percent, ratio, share, text
+from ce_jax.comparing._formats import count, display_name, interval, known, metric_name, percent, ratio, share, text
 from ce_jax.comparing._options import (
     AnalysisOptions,
     PartOptions,
@@ -35,9 +35,18 @@ from ce_jax.comparing._options import (
     SplitOptions,
     SweepOptions,
     TrainOptions,
+    Zipf,
     check_together,
 )
-from ce_jax.comparing._parts import make_splits, part_sizes, scaled, split_indices, stratified_share
+from ce_jax.comparing._parts import (
+    kept_counts,
+    make_splits,
+    part_sizes,
+    parts_of,
+    scaled,
+    split_indices,
+    stratified_share,
+)
 from ce_jax.comparing._planning import lane_memory, plan_task, wave_memory
 from ce_jax.comparing._points import Point, first_points, grid_points
 from ce_jax.comparing._protocol import Ask, Listener, Train, Trained, one_by_one, rates_beyond, tune_and_report
@@ -61,6 +70,7 @@ from ce_jax.comparing._words import (
     main_pair,
     shown_target,
     speed_rows,
+    tells_rare,
 )
 
 __all__ = [
@@ -86,6 +96,7 @@ __all__ = [
     "Trained",
     "Wave",
     "Waves",
+    "Zipf",
     "arms_of",
     "at_least",
     "best_at_each_rate",
@@ -116,6 +127,7 @@ __all__ = [
     "interval",
     "joined_headline",
     "joined_seeds",
+    "kept_counts",
     "known",
     "label",
     "lane_cost",
@@ -126,10 +138,12 @@ __all__ = [
     "main_pair",
     "make_splits",
     "marked",
+    "metric_name",
     "near_cliff",
     "on_cpu",
     "one_by_one",
     "part_sizes",
+    "parts_of",
     "percent",
     "plan_task",
     "point_parts",
@@ -146,6 +160,7 @@ __all__ = [
     "stratified_share",
     "summarise",
     "sureness",
+    "tells_rare",
     "text",
     "text_table",
     "times_to",

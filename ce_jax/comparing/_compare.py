@@ -1,7 +1,6 @@
 """`compare`: the whole comparison from Python, without configs and files."""
 
 import html
-import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from ce_jax.comparing._options import (
     SplitOptions,
     SweepOptions,
     TrainOptions,
+    Zipf,
     check_together,
 )
 from ce_jax.comparing._parts import make_splits
@@ -73,6 +73,8 @@ def compare(
     gradient: str = "autodiff",
     label_noise: float = PartOptions.label_noise,
     scale: Scale = PartOptions.scale,
+    imbalance: int | float | Zipf | Mapping[str, Any] = PartOptions.imbalance,
+    balanced_test: bool = PartOptions.balanced_test,
     split: SplitOptions | Mapping[str, Any] | None = None,
     steps: int = TrainOptions.steps,
     schedule: str = TrainOptions.schedule,
@@ -107,9 +109,10 @@ def compare(
     `SweepOptions`, `AnalysisOptions`, `PartOptions`); `run` with the same settings gives the same summary and curves.
 
     Args:
-      inputs: [N, D] numbers, with labels [N] of any type; every seed draws its own stratified split and scales it by
-        its training part. Or `Splits` without labels, taken as they are: labels 0..K-1, one split for all seeds or,
-        with a leading axis, one for each of the tuning_seeds + seeds.
+      inputs: [N, D] numbers, or [N, H, W, C] for images, with labels [N] of any type; every seed draws its own
+        stratified split and scales it by its training part. Or `Splits` without labels,
+        taken as they are: labels 0..K-1, one split for all seeds or, with a leading axis, one for each of the
+        tuning_seeds + seeds.
       labels: see inputs.
       model: a `linear`, `mlp` or `cnn`, whose start is part of it; or a network of your own: a pair of functions
         `init(key, inputs[, num_classes])` and `apply(params, inputs [N, ...]) -> logits [N, K]`, a module of flax,
@@ -118,7 +121,8 @@ def compare(
         {"name": ..., option: number or list of numbers}.
       optimizer, optimizer_options: an optax optimizer by name and its further arguments.
       gradient: "autodiff" or "manual" (hand-written, through every layer).
-      label_noise, scale, split: as in the table [data] of a config.
+      label_noise, scale, imbalance, balanced_test, split: as in the table [data] of a config; imbalance is a ratio or
+        {"zipf": exponent}.
       steps, schedule, batch_size, evaluate_every, evaluations, dtype: as in [train].
       learning_rates, options, search, draws, widen, seeds, tuning_seeds, first_seed, retire_reached: as in [sweep];
         learning_rates is a `RateGrid` or {"low": ..., "high": ..., "count": ...}, options tunes what the optimizer has
@@ -147,7 +151,13 @@ def compare(
     >>> found.curves["ssr"]["test_accuracy"].shape[:2]  # rates, seeds
     (3, 6)
     """
-    parts = PartOptions(label_noise=float(label_noise), scale=scale, split=_record(SplitOptions, split))
+    parts = PartOptions(
+        label_noise=float(label_noise),
+        scale=scale,
+        imbalance=_record(Zipf, imbalance) if isinstance(imbalance, Zipf | Mapping) else float(imbalance),
+        balanced_test=balanced_test,
+        split=_record(SplitOptions, split),
+    )
     training = TrainOptions(
         steps=steps,
         schedule=schedule,
@@ -196,7 +206,9 @@ def compare(
         check_task(task)
         listener = _telling(progress) if progress else Listener()
         curves = compared_curves(task, plan_task(task, memory), listener)
-    return Comparison(summarise(describe(task, name, dataset, class_names), curves, tuning_seeds, analysis), curves)
+    return Comparison(
+        summarise(describe(task, name, dataset, class_names, parts), curves, tuning_seeds, analysis), curves
+    )
 
 
 def compared_curves(task: Task, plan: Any, listener: Listener) -> Curves:
@@ -206,8 +218,13 @@ def compared_curves(task: Task, plan: Any, listener: Listener) -> Curves:
     return joined_seeds(trained.tuning, trained.fresh)
 
 
-def describe(task: Task, name: str, dataset: str, class_names: Sequence[str]) -> dict[str, Any]:
-    """`workload` in a summary: what was compared on what."""
+def describe(
+    task: Task, name: str, dataset: str, class_names: Sequence[str], parts: PartOptions | None = None
+) -> dict[str, Any]:
+    """`workload` in a summary: what was compared on what; `training_counts` are the fewest and most of a class."""
+    train = task.splits.train.labels
+    counts = np.bincount(train[0] if task.per_seed else train, minlength=len(class_names))
+    thinned = {"imbalance": _plain(parts.imbalance)} if parts and parts.imbalanced else {}
     return {
         "name": name,
         "dataset": dataset,
@@ -223,11 +240,17 @@ def describe(task: Task, name: str, dataset: str, class_names: Sequence[str]) ->
         "seeds": task.sweep.seeds,
         "tuning_seeds": task.sweep.tuning_seeds,
         "examples": {part: int(getattr(task.splits, part).labels.shape[-1]) for part in task.splits._fields},
-        "features": math.prod(task.example.train.inputs.shape[1:]),
+        "features": task.features,
         "classes": list(class_names),
+        "training_counts": [int(counts.min()), int(counts.max())],
+        **thinned,
         "target_metric": task.analysis.target_metric,
         "confidence": task.analysis.confidence,
     }
+
+
+def _plain(imbalance: float | Zipf) -> Any:
+    return {"zipf": imbalance.zipf} if isinstance(imbalance, Zipf) else imbalance
 
 
 def _start(start: Any) -> Any:
@@ -262,9 +285,9 @@ def _data(inputs: Any, labels: Any, parts: PartOptions, seeds: range, dtype: str
             map(str, range(known))
         )
     inputs, labels = np.asarray(inputs), np.asarray(labels)
-    if inputs.ndim != 2 or inputs.dtype.kind not in "biuf" or labels.shape != inputs.shape[:1]:
+    if inputs.ndim < 2 or inputs.dtype.kind not in "biuf" or labels.shape != inputs.shape[:1]:
         raise ValueError(
-            f"inputs, labels: expected numbers [N, D] and labels [N], got {inputs.dtype} {list(inputs.shape)} and "
+            f"inputs, labels: expected numbers [N, ...] and labels [N], got {inputs.dtype} {list(inputs.shape)} and "
             f"{labels.dtype} {list(labels.shape)}"
         )
     if not np.isfinite(inputs.astype(float)).all():

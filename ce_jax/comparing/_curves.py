@@ -20,7 +20,7 @@ class LossCurves:
     rates: Array
     """[R] the learning rate of each point, increasing; with options tuned, several points have the same one."""
     metrics: Mapping[str, Array]
-    """{metric: [R, S, E]}; NaN where a run has diverged."""
+    """{metric: [R, S, E]}; NaN where a run has diverged. Of each of `ce_jax.training.AT_END` [R, S, K], its last."""
     options: Mapping[str, Array] = field(default_factory=dict)
     """{name: [R]} the optimizer options tuned with the rate."""
 

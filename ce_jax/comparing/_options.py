@@ -8,6 +8,17 @@ from ce_jax._checking import check, check_one_of, is_count
 from ce_jax.training import SCHEDULES
 
 Scale = Literal["standardize", "minmax", "unit", "none"]
+TargetMetric = Literal[
+    "validation_accuracy",
+    "test_accuracy",
+    "train_accuracy",
+    "validation_balanced_accuracy",
+    "test_balanced_accuracy",
+    "train_balanced_accuracy",
+    "validation_rare_accuracy",
+    "test_rare_accuracy",
+    "train_rare_accuracy",
+]
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,16 @@ class SplitOptions:
 
 
 @dataclass(frozen=True)
+class Zipf:
+    """`imbalance = { zipf = s }`: the class at rank k = 1, 2, ... has a frequency proportional to k^-s."""
+
+    zipf: float
+
+    def __post_init__(self) -> None:
+        check(0 < self.zipf < float("inf"), "zipf", "an exponent above 0", self.zipf)
+
+
+@dataclass(frozen=True)
 class PartOptions:
     """How arrays become a training, a validation and a test part: the keys of the table [data] that any data has.
 
@@ -37,15 +58,30 @@ class PartOptions:
     scale: "standardize" (mean 0, variance 1), "minmax" (0..1), both per feature; "unit" (everything divided by the
         largest absolute value: digits / 16, MNIST / 255; better for images, whose rarely lit pixels standardizing blows
         up) or "none". Fitted on the training part.
+    imbalance: ratio of the most to the least frequent class of the training and the validation part, frequencies
+        between them geometric, or `Zipf`; 1 leaves the classes as frequent as the data have them. Every seed draws
+        which class is how frequent (one draw for all where split.seed is a number), and which of its examples stay.
+        Counts by rank are the same for every seed: those of a part are fractions of what its smallest class has, so
+        classes of different sizes are first cut to the smallest.
+    balanced_test: whether the test part keeps all its examples under `imbalance`; false thins it like the others.
     """
 
     label_noise: float = 0.0
     scale: Scale = "standardize"
+    imbalance: float | Zipf = 1.0
+    balanced_test: bool = True
     split: SplitOptions = field(default_factory=SplitOptions)
 
     def __post_init__(self) -> None:
         check(0 <= self.label_noise <= 1, "label_noise", "a fraction between 0 and 1", self.label_noise)
         check(self.scale in get_args(Scale), "scale", f"one of {', '.join(get_args(Scale))}", self.scale)
+        fine = isinstance(self.imbalance, Zipf) or 1 <= self.imbalance < float("inf")
+        check(fine, "imbalance", "a ratio from 1 or {zipf = exponent}", self.imbalance)
+
+    @property
+    def imbalanced(self) -> bool:
+        """Whether classes are made less frequent than the data have them."""
+        return self.imbalance != 1
 
 
 @dataclass(frozen=True)
@@ -143,7 +179,10 @@ class AnalysisOptions:
     targets: tuple[float, ...] = (0.9, 0.95)
     headline_target: float | None = None
     """The one of the targets that the headline is about; None for the highest."""
-    target_metric: Literal["validation_accuracy", "test_accuracy", "train_accuracy"] = "validation_accuracy"
+    target_metric: TargetMetric = "validation_accuracy"
+    """An accuracy of a part: of all its rows; balanced, the mean of the accuracies within each class; or rare, that of
+    the rarest half of the classes (K // 2, at least 1, by the training labels of the seed; of equal ones the class with
+    the smaller number is the rarer)."""
     sustained: int = 1
     tune_by: Literal["time_to_target", "final_accuracy"] = "time_to_target"
     confidence: float = 0.95
@@ -153,6 +192,7 @@ class AnalysisOptions:
         check(
             bool(self.targets) and all(0 < t <= 1 for t in self.targets), "targets", "accuracies in 0..1", self.targets
         )
+        check_one_of("target_metric", self.target_metric, get_args(TargetMetric))
         check(self.sustained >= 1, "sustained", "at least 1", self.sustained)
         check(0 < self.confidence < 1, "confidence", "a level between 0 and 1", self.confidence)
         check(self.resamples >= 99, "resamples", "at least 99", self.resamples)

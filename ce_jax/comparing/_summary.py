@@ -13,13 +13,21 @@ from typing import Any
 import numpy as np
 
 from ce_jax.analysis import log_rank, meetings, probability_of_improvement, rmst, rmst_ratio
-from ce_jax.comparing._choice import Choice, choose_points, diverged, final_scores, near_cliff, retired, times_to
+from ce_jax.comparing._choice import Choice, choose_points, diverged, near_cliff, retired, times_to
 from ce_jax.comparing._curves import Array, Curves, LossCurves, marked
 from ce_jax.comparing._options import AnalysisOptions
 from ce_jax.comparing._points import Point
 from ce_jax.comparing._redrawing import Redrawn, sureness
 
-FINAL = ("test_accuracy", "validation_accuracy", "train_accuracy", "cross_entropy", "ssr")
+FINAL = (
+    "test_accuracy",
+    "test_balanced_accuracy",
+    "test_rare_accuracy",
+    "validation_accuracy",
+    "train_accuracy",
+    "cross_entropy",
+    "ssr",
+)
 
 
 def summarise(
@@ -183,9 +191,13 @@ def _loss_record(loss: str, judge: _Judge) -> dict[str, Any]:
 
 
 def _final(loss: str, own: LossCurves, metric: str, judge: _Judge) -> dict[str, Any]:
-    """Mean over the fresh seeds. A diverged run classifies nothing: its accuracy is 0; its loss has no value at all."""
+    """Mean over the fresh seeds. A diverged run classifies nothing: its accuracy is 0; its loss has no value at all.
+
+    Nor has an accuracy on classes of which the part has no example.
+    """
     accuracy = metric.endswith("accuracy")
-    values = (final_scores(own, metric) if accuracy else own[metric][..., -1]).astype(float)
+    values = own[metric][..., -1].astype(float)
+    values = np.where(diverged(own), 0.0, values) if accuracy else values
     chosen = values[judge.choices[loss].row]
     if not np.all(np.isfinite(chosen)):
         return {"mean": None, "ci": None}

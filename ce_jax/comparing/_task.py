@@ -1,6 +1,7 @@
 """What a comparison trains, with everything that shapes its programs."""
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from ce_jax.training import (
     make_train,
     no_option,
     option_names,
+    rarest_half,
     tunable_options,
 )
 
@@ -64,6 +66,12 @@ class Task:
         """Examples in a training step."""
         size = self.training.batch_size
         return self.splits.train.labels.shape[-1] if size == "full" else size
+
+    @property
+    def features(self) -> int:
+        """Numbers in one example, whatever its shape."""
+        train = self.splits.train
+        return math.prod(train.inputs.shape[train.labels.ndim :])
 
     @property
     def example(self) -> Splits:
@@ -121,7 +129,7 @@ def check_task(task: Task) -> None:
     Raises:
       ValueError: a batch larger than the training part, a loss that fails or has another shape than one value per
         example, a start that does not fit the model, an option that the optimizer does not have or that cannot be
-        tuned.
+        tuned, a target metric that a part has no examples for.
     """
     size = task.splits.train.labels.shape[-1]
     if task.batch > size:
@@ -145,6 +153,20 @@ def check_task(task: Task) -> None:
         jax.eval_shape(lambda: begin(task.model, jax.random.key(0), inputs, task.num_classes))
     except ValueError as error:
         raise ValueError(first_line(error)) from None
+    part, rare, _ = task.analysis.target_metric.partition("_rare_")
+    if rare:
+        _check_rare(part, getattr(task.splits, part).labels, task.splits.train.labels, task.num_classes)
+
+
+def _check_rare(name: str, labels: np.ndarray, train: np.ndarray, num_classes: int) -> None:
+    """Whether the part has rows of the rarest classes, without which there is no accuracy on them."""
+    for own, trained in zip(np.atleast_2d(labels), np.atleast_2d(train), strict=True):
+        rare = np.asarray(rarest_half(jnp.asarray(np.bincount(trained, minlength=num_classes))))
+        if not rare[own].any():
+            raise ValueError(
+                f"analysis.target_metric: {name}_rare_accuracy needs examples of the rarest half of the classes in the "
+                f"{name} part, and for some seed there is none; make that part larger or choose another metric"
+            )
 
 
 def _check_options(task: Task) -> None:

@@ -15,7 +15,7 @@ from ce_jax.comparing._points import Point, first_points
 from ce_jax.comparing._protocol import Ask, Listener
 from ce_jax.comparing._task import Task
 from ce_jax.sweeping import MEASURED, Checkpoint, CompiledWave, Plan, blocks, compile_wave
-from ce_jax.training import METRICS
+from ce_jax.training import AT_END, METRICS
 
 
 class Wave(NamedTuple):
@@ -50,7 +50,7 @@ def cut(asks: Sequence[Ask], seeds: range, plan: Plan) -> list[Wave]:
 def gather(
     asks: Sequence[Ask], seeds: range, pieces: Sequence[tuple[Wave, Mapping[str, Array]]]
 ) -> list[dict[str, Array]]:
-    """{metric: [points, seeds, E]} of each of the asks, from what the waves measured, [points, seeds, E] each."""
+    """{metric: [points, seeds, E or K]} of each of the asks, from what the waves measured, of the same shapes."""
     places = {(ask.arm.label, point): (i, j) for i, ask in enumerate(asks) for j, point in enumerate(ask.points)}
     gathered: list[dict[str, Array]] = [{} for _ in asks]
     for wave, measured in pieces:
@@ -72,7 +72,7 @@ class Waves:
         self.programs: dict[tuple[str, ...], CompiledWave] = {}
         retire = task.sweep.retire_reached
         self.done = functools.partial(long_reached, options=task.analysis) if retire else None
-        self.metrics = (*METRICS, MEASURED) if retire else METRICS
+        self.metrics = (*METRICS, *AT_END, *((MEASURED,) if retire else ()))
 
     def compile(self, arms: Sequence[Arm]) -> None:
         """Compile the programs of these arms that are missing, two at a time: it takes longest on small tasks."""

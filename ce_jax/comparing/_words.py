@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ce_jax.comparing._chosen import point_parts, search_sentences, setting_text, tuned_options, tuned_words
-from ce_jax.comparing._formats import count, display_name, interval, known, percent, ratio, share, text
+from ce_jax.comparing._formats import count, display_name, interval, known, metric_name, percent, ratio, share, text
 from ce_jax.comparing._redrawing import RUNNER_UP
 
 FEW_SEEDS = 10  # below this a bootstrap interval is itself rough, and the caveats say so
@@ -275,7 +275,15 @@ def label(summary: Summary, others: Sequence[Summary] = ()) -> str:
 
 def goal_text(summary: Summary, target: float) -> str:
     """The target in words, such as "95 % validation accuracy"."""
-    return f"{percent(target)} {summary['workload']['target_metric'].replace('_', ' ')}"
+    return f"{percent(target)} {metric_name(summary['workload']['target_metric'])}"
+
+
+def tells_rare(summary: Summary) -> bool:
+    """Whether the accuracy on rare classes is worth a column: they were made rare, are rare, or are the target."""
+    work = summary["workload"]
+    fewest, most = work.get("training_counts", (1, 1))
+    aimed = any(word in work.get("target_metric", "") for word in ("balanced", "rare"))
+    return "imbalance" in work or most >= 2 * fewest or aimed
 
 
 def level(summary: Summary) -> str:

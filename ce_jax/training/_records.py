@@ -16,13 +16,24 @@ METRICS = (
     "test_accuracy",
     "gradient_norm",
     "true_class_probability",
+    "train_balanced_accuracy",
+    "validation_balanced_accuracy",
+    "test_balanced_accuracy",
+    "train_rare_accuracy",
+    "validation_rare_accuracy",
+    "test_rare_accuracy",
 )
 """What a run records at every evaluation step. `train_loss` is the loss trained on; it, `cross_entropy`, `ssr`,
-`gradient_norm` and `true_class_probability` are means over the training part."""
+`gradient_norm` and `true_class_probability` are means over the training part. Balanced accuracy is the mean of the
+accuracies within each class that a part has; rare accuracy is that of the rows of the rarest half of the classes, see
+`rarest_half`, NaN where a part has none."""
+
+AT_END = ("test_class_accuracy",)
+"""What only the last evaluation is kept of: the accuracy within each class [K], NaN for one that the part lacks."""
 
 
 class Part(NamedTuple):
-    """One part of a data set: inputs [N, ...] and integer labels [N]."""
+    """One part of a data set: inputs [N, D], or [N, ...] of another shape such as images', and integer labels [N]."""
 
     inputs: Any
     labels: Any

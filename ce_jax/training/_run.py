@@ -182,9 +182,10 @@ def make_train(
         sum(w l) / sum(w) over its examples. Everything else that is measured is not weighted.
 
     Returns:
-      A pure function, see `Training`. `key` is split in two, initial parameters and batch order, so two losses given
-      the same key start equal and see equal batches. Divergence is a result, not an error: every metric is NaN from
-      the first evaluation at which the loss or its gradient was not finite.
+      A pure function, see `Training`; of each of `AT_END` its values are [E, K]. `key` is split in two, initial
+      parameters and batch order, so two losses given the same key start equal and see equal batches. Divergence is a
+      result, not an error: every metric is NaN from the first evaluation at which the loss or its gradient was not
+      finite.
 
     Raises:
       ValueError: unknown loss, optimizer, schedule or gradient route, evaluation steps that do not start at 0 or do not

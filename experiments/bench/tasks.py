@@ -73,7 +73,8 @@ def training_splits(dataset: str, scale: Scale = "standardize") -> Splits:
     [150, 150, 150]
     """
     table = load_dataset(dataset, DataOptions())
-    part = Part(scaled(table.inputs, scale).astype(np.float32), table.labels)
+    inputs = scaled(table.inputs, scale).astype(np.float32)
+    part = Part(inputs.reshape(len(inputs), -1), table.labels)
     return Splits(part, part, part)
 
 

@@ -24,6 +24,7 @@ from ce_jax.comparing import (
     display_name,
     goal_text,
     listed,
+    metric_name,
     times_to,
     tuned_options,
     tuned_words,
@@ -146,7 +147,7 @@ def _side_by_side(runs: Sequence[FinishedRun], labels: Sequence[str]) -> Drawing
     panels, targets = {}, {comparing.shown_target(run.summary) for run in runs}
     for run, label in zip(runs, labels, strict=True):
         metric, fresh = run.config["analysis"]["target_metric"], slice(run.config["sweep"]["tuning_seeds"], None)
-        panels[f"{label}: {metric.replace('_', ' ')}"] = {
+        panels[f"{label}: {metric_name(metric)}"] = {
             loss: run.curves[loss][metric][chosen_row(run.curves[loss], record), fresh]
             for loss, record in run.summary["losses"].items()
         }
@@ -192,7 +193,8 @@ def draw(run: FinishedRun) -> list[Drawing]:
         }
         for level in options.targets
     }
-    panels = {name.replace("_", " "): at_best(name) for name in dict.fromkeys([metric, "test_accuracy"])}
+    shown = [metric, "test_accuracy", *(["test_rare_accuracy"] if comparing.tells_rare(summary) else [])]
+    panels = {metric_name(name): at_best(name) for name in dict.fromkeys(shown)}
     finals = {loss: curves[loss][metric][rows[loss], fresh, -1] for loss in best}
     arrived = {loss: steps_to[rows[loss]] for loss, steps_to in times(target).items()}
     others = tuned_options(summary)
@@ -201,7 +203,7 @@ def draw(run: FinishedRun) -> list[Drawing]:
     if with_them:
         tried += f", at each of them with the {with_them} that the tuning seeds find best"
     bands = "" if len(best) <= MOST_BANDS else " With this many losses the bands are left out."
-    seeds, word = summary["workload"]["seeds"], metric.replace("_", " ")
+    seeds, word = summary["workload"]["seeds"], metric_name(metric)
     return [
         Drawing(
             "convergence",
@@ -244,6 +246,7 @@ def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:
 
 def _write(path: Path, template: str, **context: Any) -> Path:
     """A page whose template may use the words and forms of `ce_jax.comparing`."""
-    names = "INTERVALS bounded caveats count display_name finding goal_text interval level percent ratio share"
-    names += " chosen_parts point_parts search_sentences shown_target speed_rows text tuned_options tuned_words"
+    names = "INTERVALS bounded caveats count display_name finding goal_text interval level metric_name percent ratio"
+    names += " share shown_target speed_rows tells_rare text chosen_parts point_parts search_sentences tuned_options"
+    names += " tuned_words"
     return write_page(path, template, {name: getattr(comparing, name) for name in names.split()}, **context)

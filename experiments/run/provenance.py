@@ -31,7 +31,7 @@ def run_name(workload: Workload) -> str:
 def describe(workload: Workload) -> dict[str, Any]:
     """`workload` in `summary.json`: what was compared on what."""
     dataset, config = workload.dataset, workload.config
-    described = comparing.describe(workload.task, workload.name, dataset.name, dataset.class_names)
+    described = comparing.describe(workload.task, workload.name, dataset.name, dataset.class_names, config.data)
     return described | {"start": as_dict(config)["start"]}  # as it was typed, where it is a file or a list
 
 
