@@ -140,6 +140,7 @@ def test_a_key_that_differs_from_its_default_changes_the_name(tmp_path):
     words = ["loss=ssr,cross_entropy", "model=mlp", "mlp.hidden=8", "optimizer=adam", "optimizer_options.momentum=0.9"]
     words += ["start=glorot", "start={std=[1.0]}", "data.split.seed=1", "data.examples=60", "train.evaluate_every=5"]
     words += ["sweep.learning_rates.count=12", "sweep.retire_reached=true", "analysis.targets=0.9"]
+    words += ["train.schedule=cosine", "sweep.options.momentum=0,0.9", "sweep.search=random", "sweep.draws=33"]
     _, (plain,) = load(tmp_path)
     names = [name_of(load(tmp_path, MINIMAL, word)[1][0]) for word in words]
     assert len({name_of(plain), *names}) == 1 + len(words)

@@ -203,7 +203,14 @@ WORDS = {
     "train.batch_size=16": {"batch_size": 16},
     "train.evaluate_every=6": {"evaluate_every": 6},
     "train.dtype=float64": {"dtype": "float64"},
+    "train.schedule=cosine": {"schedule": "cosine"},
     "sweep.first_seed=7": {"first_seed": 7},
+    "sweep.search=random": {"search": "random"},
+    "sweep.draws=5": {"draws": 5},
+    "sweep.options.b2=0.9,0.99": {"options": {"b2": [0.9, 0.99]}},
+    "sweep.options.weight_decay={low=0.001, high=0.1}": {
+        "options": {"b2": [0.9, 0.99], "weight_decay": {"low": 0.001, "high": 0.1}}
+    },
     "sweep.retire_reached=true": {"retire_reached": True},
     "analysis.target_metric=test_accuracy": {"target_metric": "test_accuracy"},
     "analysis.sustained=2": {"sustained": 2},

@@ -47,7 +47,7 @@ def plain_loop(transform, steps=STEPS):
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adamw", marks=pytest.mark.slow)])
 def test_a_scheduled_run_is_a_plain_loop_of_optax(name, optimizer):
     found = jax.jit(train_of(optimizer=optimizer, schedule=name))(KEY, Hyperparameters(jnp.float32(0.3)), DATA)
     factor = SCHEDULES[name](STEPS)
@@ -93,6 +93,7 @@ def test_a_schedule_goes_on_over_segments():
         np.testing.assert_array_equal(cut[name], values, err_msg=name)
 
 
+@pytest.mark.slow
 def test_after_a_switch_the_schedule_begins_anew():
     hyper = Hyperparameters(jnp.float32(0.3))
     found = switched(train_of(6), train_of(4, schedule="step"))(KEY, hyper, DATA)["train_loss"]
@@ -139,6 +140,7 @@ def test_traced_options_are_those_of_a_plain_loop_and_one_program(monkeypatch):
     np.testing.assert_allclose(again["train_loss"][0, 0], plain_loop(half), rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_an_optimizer_with_its_own_weight_decay_keeps_it():
     hyper = Hyperparameters(jnp.float32(0.05), {}, {"weight_decay": jnp.float32(0.3), "b1": jnp.float32(0.7)})
     found = jax.jit(train_of(optimizer="adamw"))(KEY, hyper, DATA)["train_loss"]
@@ -149,6 +151,7 @@ def test_an_optimizer_with_its_own_weight_decay_keeps_it():
     np.testing.assert_allclose(found, plain_loop(l2), rtol=5e-5)
 
 
+@pytest.mark.slow
 def test_options_that_can_be_tuned_are_numbers():
     assert tunable_options("sgd", {"momentum": 0.9}) == ("weight_decay",)
     assert tunable_options("adam") == ("b1", "b2", "eps", "eps_root", "weight_decay")

@@ -273,6 +273,7 @@ KNOBS = {
 FAMILY = ["ssr", {"name": "power_loss", "beta": [0.0, 0.5]}]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_joint_tuning_is_a_loop_over_fixed_options_in_one_program_for_each_loss(monkeypatch):
     compiled, original = [], jax.stages.Lowered.compile
@@ -301,6 +302,7 @@ def test_joint_tuning_is_a_loop_over_fixed_options_in_one_program_for_each_loss(
     assert found.summary["workload"]["schedule"] == "cosine"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
 def test_a_random_search_by_compare():
     knobs = {**KNOBS, "search": "random", "draws": 5, "options": {"weight_decay": {"low": 1e-3, "high": 0.1}}}
@@ -356,6 +358,7 @@ def test_mistakes_get_one_clear_line(tmp_path, words, message):
 WORDS = ("sweep.options.momentum=0,0.9", "sweep.widen=0", "train.steps=8", "train.schedule=step")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation", "own_cache")
 def test_a_run_with_options_goes_on_where_it_was_stopped_and_shows_its_points(
     config, tmp_path, monkeypatch, computed, capsys
