@@ -7,7 +7,7 @@ from jax import Array
 from jaxtyping import Bool, Shaped
 
 from ce_jax.losses import cross_entropy, log_odds, ssr
-from ce_jax.models import Model, Params
+from ce_jax.models import Model, Params, logits_of
 from ce_jax.training._records import Splits
 
 
