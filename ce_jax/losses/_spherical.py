@@ -55,7 +55,8 @@ def _one_minus_cosine(half_balance: Rows, squares: Rows, right: Rows, wrong: Row
 @_one_minus_cosine.defjvp
 def _one_minus_cosine_jvp(primals, tangents):
     _, squares, right, wrong = primals
-    slope = right * wrong**2 * squares / _norm(right, wrong, squares) ** 3
+    # r comes last: r S alone can be below the smallest normal number where r S / n^3 is not.
+    slope = wrong**2 * squares / _norm(right, wrong, squares) ** 3 * right
     return _one_minus_cosine(*primals), slope * tangents[0]
 
 
@@ -107,5 +108,5 @@ def spherical_score_grad(
     q = o.softmax_of_others()
     squares = _squares(q, o.axis)
     right, wrong = o.right(), o.wrong()
-    size = o.mark(right * wrong**2 / _norm(right, wrong, squares) ** 3)
+    size = o.mark(wrong**2 / _norm(right, wrong, squares) ** 3 * right)
     return o.labels.place(size * q**2, -size * squares)
