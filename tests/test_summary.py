@@ -199,6 +199,8 @@ WORDS = {
     "gradient=manual": {"gradient": "manual"},
     "data.label_noise=0.1": {"label_noise": 0.1},
     "data.scale=minmax": {"scale": "minmax"},
+    "data.imbalance={zipf=1}": {"imbalance": {"zipf": 1.0}},
+    "data.balanced_test=false": {"balanced_test": False},
     "data.split.validation=40": {"split": {"validation": 40}},
     "train.batch_size=16": {"batch_size": 16},
     "train.evaluate_every=6": {"evaluate_every": 6},
