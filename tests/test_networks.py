@@ -53,7 +53,7 @@ def test_an_opaque_pair_trains_as_the_built_in_network(gradient, options):
 def test_a_pair_may_leave_out_the_number_of_classes_and_have_any_tree():
     model = as_model(
         (lambda key, inputs: {"w": [jnp.zeros((inputs.shape[1], 3))], "b": {"x": jnp.zeros(3)}},
-         lambda params, inputs: inputs @ params["w"][0] + params["b"]["x"]),
+         lambda params, inputs: inputs @ params["w"][0] + params["b"]["x"][None, :]),
         3,
         (3,),
     )  # fmt: skip
@@ -100,7 +100,7 @@ def test_keys_for_dropout_are_passed_per_step_and_only_in_training():
 
 
 def mixing(params, inputs):
-    return apply(params, inputs - inputs.mean(0))
+    return apply(params, inputs - inputs.mean(0, keepdims=True))
 
 
 def impure(params, inputs, count=[0]):  # noqa: B006

@@ -51,7 +51,7 @@ def value_and_gradient_of(model: Model, loss: Loss, gradient: str) -> Callable[.
         def value_and_logit_gradient(logits: Array) -> tuple[Array, Array]:
             losses, columns = value(logits, batch.labels, **options), grad(logits, batch.labels, **options)
             if batch.weights is not None:
-                losses, columns = batch.weights * losses, batch.weights * columns
+                losses, columns = batch.weights * losses, batch.weights[None, :] * columns
             if rows is not None:
                 columns = jnp.where(jnp.arange(len(batch.labels)) < rows, columns, 0)
             return losses[:rows], columns

@@ -117,7 +117,7 @@ class Training:
         if "prior" not in inspect.signature(self.loss.value).parameters or "prior" in hyper.loss_options:
             return hyper.loss_options
         labels = jnp.asarray(train.labels)
-        shares = (labels == jnp.arange(self.num_classes)[:, None]).mean(axis=1, dtype=train.inputs.dtype)
+        shares = (labels[None, :] == jnp.arange(self.num_classes)[:, None]).mean(axis=1, dtype=train.inputs.dtype)
         return {**hyper.loss_options, "prior": shares}
 
     def _weighted(self, inputs: Array, labels: Array, every_label: Array) -> Batch:
