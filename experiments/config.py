@@ -262,7 +262,7 @@ def identity(config: Config) -> dict[str, Any]:
     >>> identity(Config(dataset="iris", model="linear", loss=("ssr",), train=TrainOptions(steps=5)))
     {'dataset': 'iris', 'model': 'linear', 'loss': ['ssr'], 'train': {'steps': 5}}
     """
-    return _changed(as_dict(config), as_dict(Config(dataset="", model="", loss=("",))))  # type: ignore[arg-type]
+    return _changed(as_dict(config), as_dict(Config(dataset="", model=":", loss=("",))))
 
 
 def _changed(table: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def run_command(
     folders, waiting = [], False
     for number, one in enumerate(workloads, 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
-        console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}, start {one.start}{of}")
+        start = "" if ":" in one.model else f", start {one.start}"
+        console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}{start}{of}")
         with shown_on(console) as listener:
             outcome = run_workload(name, one, out, command, listener, fresh, shard=share, budget=budget)
         if outcome.waiting:
