@@ -74,7 +74,10 @@ def test_lists_of_workload_keys_make_workloads(tmp_path):
         ("train.steps=0", "command line: train.steps: expected at least 1, got 0"),
         ("train.steps=true", "command line: train.steps: expected a whole number, got True"),
         ("train.batch_size=half", "command line: train.batch_size: expected a whole number or 'full', got 'half'"),
-        ("model=mpl", "command line: model: expected one of linear, mlp, cnn, module:attribute, got 'mpl'; did you mean 'mlp'?"),
+        (
+            "model=mpl",
+            "command line: model: expected one of linear, mlp, cnn, module:attribute, got 'mpl'; did you mean 'mlp'?",
+        ),
         ("optimizer=sdg", "did you mean 'sgd'?"),
         ("mlp.activation=rellu", "did you mean 'relu'?"),
         ("start=sturated", "did you mean 'saturated'?"),

@@ -73,8 +73,7 @@ def training_splits(dataset: str, scale: Scale = "standardize") -> Splits:
     [150, 150, 150]
     """
     table = load_dataset(dataset, DataOptions())
-    inputs = scaled(table.inputs, scale).astype(np.float32)
-    part = Part(inputs.reshape(len(inputs), -1), table.labels)
+    part = Part(scaled(table.inputs, scale).astype(np.float32), table.labels)
     return Splits(part, part, part)
 
 
