@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ce_jax._checking import nearest
 from ce_jax.losses import Loss, as_loss
 
@@ -49,7 +51,9 @@ def arms_of(
             raise ValueError(f"loss: expected a table with the key 'name', got {entry!r}")
         loss = find(table.pop("name"))
         weight = _class_weight(loss.name, table.pop("class_weight", None))
-        known = [name for name in inspect.signature(loss.value).parameters if name not in ("axis", "where")][2:]
+        known = [name for name in inspect.signature(loss.value).parameters if name not in ("axis", "where", "prior")][
+            2:
+        ]
         for option, value in table.items():
             if option not in known:
                 raise ValueError(f"loss: {loss.name} has no option {option!r}{nearest(option, known)}")
@@ -75,12 +79,12 @@ def arms_of(
 
 
 def _class_weight(loss: str, given: Any) -> str | tuple[float, ...] | None:
-    if given is None or given == "balanced":
+    if given is None or (isinstance(given, str) and given == "balanced"):
         return given
-    numbers = isinstance(given, list | tuple) and all(
-        type(one) in (int, float) and 0 <= one < float("inf") for one in given
-    )
-    if not numbers or not any(given):
+    listed = list(given) if hasattr(given, "__len__") and not isinstance(given, str | Mapping) else []
+    numbers = [one for one in listed if isinstance(one, float | int) or (np.ndim(one) == 0 and hasattr(one, "dtype"))]
+    fine = len(numbers) == len(listed) and all(0 <= float(one) < float("inf") for one in numbers)
+    if not fine or not any(map(float, numbers)):
         expected = "'balanced' or a list with a number from 0 for each class"
         raise ValueError(f"loss: {loss}: class_weight: expected {expected}, got {given!r}")
-    return tuple(map(float, given))
+    return tuple(map(float, numbers))

@@ -1,5 +1,6 @@
 """`compare`: the whole comparison from Python, without configs and files."""
 
+import dataclasses
 import html
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -272,6 +273,9 @@ def _data(inputs: Any, labels: Any, parts: PartOptions, seeds: range, dtype: str
     if isinstance(inputs, Splits):
         if labels is not None:
             raise ValueError("labels: expected none beside Splits, which hold their own")
+        for one in dataclasses.fields(PartOptions):
+            if getattr(parts, one.name) != getattr(PartOptions(), one.name):
+                raise ValueError(f"{one.name}: expected nothing beside Splits, which are taken as they are")
         splits = jax.tree.map(np.asarray, inputs)
         known = max(int(part.labels.max()) for part in splits) + 1
         for part in splits:

@@ -1,6 +1,7 @@
 """What a comparison trains, with everything that shapes its programs."""
 
 import functools
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -138,7 +139,10 @@ def check_task(task: Task) -> None:
     labels = jax.ShapeDtypeStruct((5,), jnp.int32)
     for arm in task.arms:
         try:
-            out = jax.eval_shape(lambda z, y, arm=arm: arm.loss.value(z, y, **arm.options), logits, labels)
+            # Training fills in what a loss takes as `prior`.
+            takes_prior = "prior" in inspect.signature(arm.loss.value).parameters
+            prior = {"prior": jnp.full(task.num_classes, 1 / task.num_classes)} if takes_prior else {}
+            out = jax.eval_shape(lambda z, y, arm=arm: arm.loss.value(z, y, **arm.options, **prior), logits, labels)
         except Exception as error:
             raise ValueError(f"loss: {arm.label}: fails on logits {list(logits.shape)}: {first_line(error)}") from None
         if getattr(out, "shape", None) != (5,):

@@ -266,8 +266,8 @@ def label(summary: Summary, others: Sequence[Summary] = ()) -> str:
     work = summary["workload"]
     differing = [
         f"{key.replace('_', ' ')} {text(work[key])}"
-        for key in ("start", "batch_size", "steps")
-        if any(other["workload"][key] != work[key] for other in others)
+        for key in ("start", "batch_size", "steps", "features", "imbalance")
+        if key in work and any(other["workload"].get(key) != work[key] for other in others)
     ]
     named = (text(work[key]) for key in ("dataset", "model", "optimizer"))
     return " · ".join([*named, *setting_text(work), *differing])

@@ -6,7 +6,6 @@ batch (batch normalisation) is refused, as its loss would depend on the order in
 
 import functools
 import inspect
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -118,7 +117,7 @@ def _nnx_apply(
         module.train()
     else:
         module.eval()
-    return module(inputs)
+    return module(inputs, **_flags(type(module).__call__, train))
 
 
 def _given(params: Params, key: Array, inputs: Any) -> Params:
@@ -171,8 +170,10 @@ def _equinox_apply(
     import equinox
 
     module = equinox.nn.inference_mode(equinox.combine(params, static), not train)
-    if key is None or "key" not in inspect.signature(type(module).__call__).parameters:
+    if "key" not in inspect.signature(type(module).__call__).parameters:
         return jax.vmap(module)(inputs)
+    if key is None:
+        return jax.vmap(lambda example: module(example, key=None))(inputs)
     return jax.vmap(lambda example, key: module(example, key=key))(inputs, jax.random.split(key, len(inputs)))
 
 
@@ -193,18 +194,17 @@ def from_haiku(transformed: Any) -> Model:
     )
 
 
-def _with_flag(function: Callable[..., Any], train: bool, *several: tuple[Any, ...]) -> Any:
-    """A haiku function's own signature is hidden: arguments and flags are tried in turn."""
-    flags: list[dict[str, bool]] = [{}, *({name: train == value} for name, value in FLAGS.items())]
-    refused = []
-    for arguments, flag in itertools.product(several, flags):
+def _with_flag(function: Callable[..., Any], train: bool, *arguments: Any) -> Any:
+    """A haiku function's own signature is hidden: the flags are tried in turn, and none of them last."""
+    flags: list[dict[str, bool]] = [*({name: train == value} for name, value in FLAGS.items()), {}]
+    for flag in flags:
         try:
             return function(*arguments, **flag)
         except TypeError as error:
-            if "argument" not in str(error):
+            if "unexpected keyword argument" not in str(error):
                 raise
-            refused.append(error)
-    raise refused[0]
+            refused = error
+    raise refused
 
 
 def _has_state(transformed: Any) -> bool:
@@ -212,7 +212,7 @@ def _has_state(transformed: Any) -> bool:
 
 
 def _haiku_init(transformed: Any, key: Array, inputs: Any) -> Params:
-    made = _with_flag(transformed.init, True, (key, inputs))
+    made = _with_flag(transformed.init, True, key, inputs)
     if not _has_state(transformed):
         return made
     params, state = made
@@ -224,7 +224,8 @@ def _haiku_init(transformed: Any, key: Array, inputs: Any) -> Params:
 def _haiku_apply(
     transformed: Any, params: Params, inputs: Array, *, key: Array | None = None, train: bool = False
 ) -> Array:
-    # The second is for what `haiku.without_apply_rng` returns.
-    before = (params, {}) if _has_state(transformed) else (params,)
-    made = _with_flag(transformed.apply, train, (*before, key, inputs), (*before, inputs))
+    before = [params, {}] if _has_state(transformed) else [params]
+    # What `haiku.without_apply_rng` returns takes none.
+    keyed = "rng" in inspect.signature(transformed.apply).parameters
+    made = _with_flag(transformed.apply, train, *before, *[key] * keyed, inputs)
     return made[0] if _has_state(transformed) else made

@@ -2,14 +2,14 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ce_jax.models._adapters import from_equinox, from_haiku, from_linen, from_nnx
+from ce_jax.models._adapters import from_equinox, from_haiku, from_linen, from_nnx, stateful
 from ce_jax.models._passes import begin, is_stochastic, logits_of
 from ce_jax.models._records import Model
 
@@ -46,16 +46,26 @@ def as_model(given: Any, num_classes: int, input_shape: tuple[int, ...]) -> Mode
     """
     if isinstance(given, Model):
         return given
-    for base in type(given).__mro__:
+    # A class is a function that makes an instance; its own type lies in the library too.
+    for base in () if inspect.isclass(given) else type(given).__mro__:
         for library, adapter in ADAPTERS.items():
             if f"{base.__module__}.".startswith(f"{library}."):
                 return adapter(given)
     if isinstance(given, tuple | list) and len(given) == 2 and all(map(callable, given)):
-        return Model(*given)
+        owner = getattr(given[0], "__self__", None)  # of a module's own init and apply
+        return Model(*given) if owner is None else as_model(owner, num_classes, input_shape)
     if not callable(given):
         raise TypeError(f"model: expected {EXPECTED}, got {type(given).__name__}")
     name = getattr(given, "__name__", type(given).__name__)
-    return _made(given, num_classes, input_shape)._replace(name=name)
+    try:
+        return _made(given, num_classes, input_shape)._replace(name=name)
+    except Exception as error:
+        told = (str(error) or type(error).__name__).splitlines()[0].removeprefix("model: ")
+        raise (
+            type(error)(f"model: {name}: {told}")
+            if isinstance(error, TypeError | ValueError)
+            else ValueError(f"model: {name}: {type(error).__name__}: {told}")
+        ) from None
 
 
 def _made(make: Callable[..., Any], num_classes: int, input_shape: tuple[int, ...]) -> Model:
@@ -112,22 +122,28 @@ def check_model(model: Model, inputs: np.ndarray, num_classes: int) -> None:
         if not (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)):
             place = jax.tree_util.keystr(path)
             raise ValueError(f"{where}: expected floating-point parameters, got {dtype} at params{place}")
+    if isinstance(params, Mapping) and "params" in params and len(params) > 1:
+        other = sorted(set(params) - {"params"})[0]
+        raise stateful(f"the collection {other!r}", "layer or group normalisation")
     packed = model.packed(params)
     logits = attempt("apply", logits_of, model, packed, rows)
-    if jnp.shape(logits) != (num_classes, 2):
-        shape = tuple(reversed(jnp.shape(logits)))
+    shape = jnp.shape(logits)[::-1]
+    if shape != (2, num_classes):
         raise ValueError(f"{where}: expected logits of shape (2, {num_classes}) for two examples, got {shape}")
     again = begin(model, key, rows, num_classes)
-    same = all(map(np.array_equal, jax.tree.leaves(params), jax.tree.leaves(again)))
-    if not same or not np.array_equal(logits, logits_of(model, packed, rows), equal_nan=True):
-        what = "apply" if same else "init"
-        raise ValueError(f"{where}: {what} is not a pure function: two calls with the same arguments differ")
-    alone = logits_of(model, packed, rows[:1])[:, 0]
-    if not np.allclose(alone, logits[:, 0], rtol=1e-3, atol=1e-3 * (1 + np.abs(logits).max()), equal_nan=True):
-        raise ValueError(
-            f"{where}: an example's logits change with the others of its batch: statistics over a batch are not "
-            "supported; use layer or group normalisation instead"
-        )
+    if not all(map(np.array_equal, jax.tree.leaves(params), jax.tree.leaves(again))):
+        raise ValueError(f"{where}: init is not a pure function: two calls with the same arguments differ")
+    # In evaluation and in training; the second row replaced by the first says whether the first depends on it.
+    for own in (None, key) if is_stochastic(model) else (None,):
+        first, second, among = (logits_of(model, packed, some, own) for some in (rows, rows, rows[jnp.array([0, 0])]))
+        if not np.array_equal(first, second, equal_nan=True):
+            raise ValueError(f"{where}: apply is not a pure function: two calls with the same arguments differ")
+        scale = 1e-3 * (1 + np.abs(first).max())
+        if not np.allclose(among[:, 0], first[:, 0], rtol=1e-3, atol=scale, equal_nan=True):
+            raise ValueError(
+                f"{where}: an example's logits change with the others of its batch: statistics over a batch are not "
+                "supported; use layer or group normalisation instead"
+            )
 
     def total(params: Any) -> jax.Array:
         return logits_of(model, params, rows, key if is_stochastic(model) else None).sum()

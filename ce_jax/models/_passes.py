@@ -22,13 +22,10 @@ def begin(model: Model, key: Array, inputs: Any, num_classes: int) -> Params:
       num_classes: K.
     """
     row = jnp.zeros((1, *inputs.shape[1:]), inputs.dtype)
-    positional = [
-        parameter
-        for parameter in inspect.signature(model.init).parameters.values()
-        if parameter.kind is not parameter.KEYWORD_ONLY and parameter.kind is not parameter.VAR_KEYWORD
-    ]
-    endless = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in positional)
-    return model.init(key, row, num_classes) if len(positional) > 2 or endless else model.init(key, row)
+    known = inspect.signature(model.init).parameters
+    # Counted without *arguments, which would hand the number on into a network of another library.
+    positional = [one for one in known.values() if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    return model.init(key, row, num_classes) if len(positional) > 2 else model.init(key, row)
 
 
 def is_stochastic(model: Model) -> bool:
@@ -49,9 +46,11 @@ def logits_of(model: Model, params: Params, inputs: Array, key: Array | None = N
         return model.columns(params, inputs)
     known = inspect.signature(model.apply).parameters
     options = {"key": key, "train": key is not None}
-    return model.apply(
+    logits = model.apply(
         model.unpacked(params), inputs, **{name: value for name, value in options.items() if name in known}
-    ).T
+    )
+    # A network may compute in another precision; what is measured of it has that of its parameters.
+    return logits.astype(jax.tree.leaves(params)[0].dtype).T
 
 
 def backward_of(model: Model) -> Callable[..., tuple[Array, Params, Array]]:

@@ -74,7 +74,7 @@ class Training:
         # The first of the key's two halves draws the parameters; `_batch` takes the second.
         params = begin(self.model, jax.random.split(key)[0], inputs, self.num_classes)
         # The data decide the precision of a run, whatever dtype explicit start parameters have.
-        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, inputs.dtype), self.model.packed(params))
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, _precision(inputs)), self.model.packed(params))
         return State(params, self._transform(hyper).init(params), jnp.array(True))
 
     @_exact_products
@@ -117,7 +117,7 @@ class Training:
         if "prior" not in inspect.signature(self.loss.value).parameters or "prior" in hyper.loss_options:
             return hyper.loss_options
         labels = jnp.asarray(train.labels)
-        shares = (labels[None, :] == jnp.arange(self.num_classes)[:, None]).mean(axis=1, dtype=train.inputs.dtype)
+        shares = (labels[None, :] == jnp.arange(self.num_classes)[:, None]).mean(axis=1, dtype=_precision(train.inputs))
         return {**hyper.loss_options, "prior": shares}
 
     def _weighted(self, inputs: Array, labels: Array, every_label: Array) -> Batch:
@@ -128,7 +128,7 @@ class Training:
             weights = class_weights(every_label, self.num_classes)
         else:
             weights = jnp.asarray(self.class_weight)
-        own = weights.astype(inputs.dtype)[labels]
+        own = weights.astype(_precision(inputs))[labels]
         total = own.sum()
         # A batch in which no class has a weight teaches nothing; its mean would be 0 / 0.
         return Batch(inputs, labels, own * (len(labels) / jnp.where(total > 0, total, 1)))
@@ -145,6 +145,11 @@ class Training:
         positions = position * self.batch_size + jnp.arange(self.batch_size, dtype=jnp.int32)
         chosen = shuffled(jax.random.fold_in(jax.random.split(key)[1], epoch), positions, size)
         return self._weighted(inputs[chosen], labels[chosen], labels)
+
+
+def _precision(inputs: Array) -> Any:
+    """The precision of a run: that of its inputs, where they are not whole numbers."""
+    return inputs.dtype if jnp.issubdtype(inputs.dtype, jnp.floating) else jnp.result_type(float)
 
 
 def make_train(

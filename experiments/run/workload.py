@@ -76,12 +76,18 @@ def find_loss(name: str) -> Loss:
 def _attribute(key: str, name: str) -> Any:
     """What `module:attribute` names."""
     module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
+        raise UserError(f"{key}: expected module:attribute, got {name!r}")
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
     except ImportError as error:
         raise UserError(f"{key}: {name}: cannot import {module_name!r}: {error}") from None
-    except AttributeError:
-        raise UserError(f"{key}: {name}: module {module_name!r} has no {attribute!r}") from None
+    except Exception as error:
+        kind = type(error).__name__
+        raise UserError(f"{key}: {name}: cannot import {module_name!r}: {kind}: {first_line(error)}") from None
+    if not hasattr(module, attribute):
+        raise UserError(f"{key}: {name}: module {module_name!r} has no {attribute!r}{nearest(attribute, dir(module))}")
+    return getattr(module, attribute)
 
 
 def find_model(config: Config, num_classes: int, input_shape: tuple[int, ...]) -> Model:
