@@ -51,9 +51,9 @@ def arms_of(
             raise ValueError(f"loss: expected a table with the key 'name', got {entry!r}")
         loss = find(table.pop("name"))
         weight = _class_weight(loss.name, table.pop("class_weight", None))
-        known = [name for name in inspect.signature(loss.value).parameters if name not in ("axis", "where", "prior")][
-            2:
-        ]
+        # A prior is filled in while training.
+        left_out = ("axis", "where", "prior")
+        known = [name for name in inspect.signature(loss.value).parameters if name not in left_out][2:]
         for option, value in table.items():
             if option not in known:
                 raise ValueError(f"loss: {loss.name} has no option {option!r}{nearest(option, known)}")

@@ -10,6 +10,7 @@ NAMES = {
     "ssr": "SSR on probabilities",
     "true_class_ssr": "true-class SSR on probabilities",
     "ssr_on_logits": "SSR on logits",
+    "logit_adjusted_cross_entropy": "logit-adjusted cross-entropy",
 }
 
 

@@ -148,7 +148,8 @@ class SweepOptions:
     knows."""
 
     def __post_init__(self) -> None:
-        for name, least in (("widen", 0), ("seeds", 2), ("tuning_seeds", 1), ("first_seed", 0), ("draws", 2)):
+        check(is_count(self.draws, 2), "draws", "a whole number from 2", self.draws)
+        for name, least in (("widen", 0), ("seeds", 2), ("tuning_seeds", 1), ("first_seed", 0)):
             check(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
         check_one_of("search", self.search, ("grid", "random"))
         # By name, so that the order in which they are written makes no other points.

@@ -142,7 +142,9 @@ def check_task(task: Task) -> None:
             # Training fills in what a loss takes as `prior`.
             takes_prior = "prior" in inspect.signature(arm.loss.value).parameters
             prior = {"prior": jnp.full(task.num_classes, 1 / task.num_classes)} if takes_prior else {}
-            out = jax.eval_shape(lambda z, y, arm=arm: arm.loss.value(z, y, **arm.options, **prior), logits, labels)
+            out = jax.eval_shape(
+                lambda z, y, arm=arm, prior=prior: arm.loss.value(z, y, **arm.options, **prior), logits, labels
+            )
         except Exception as error:
             raise ValueError(f"loss: {arm.label}: fails on logits {list(logits.shape)}: {first_line(error)}") from None
         if getattr(out, "shape", None) != (5,):

@@ -1,7 +1,9 @@
 """From a config to what a run computes with: data, model and the losses compared."""
 
 import importlib
+import importlib.metadata
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -16,6 +18,9 @@ from experiments.config import Config, StdStart
 from experiments.data import Dataset, load_dataset, split_dataset
 from experiments.errors import UserError, nearest, users_input
 from experiments.source import code_of, imported
+
+NETWORKS = {"flax": "flax", "equinox": "equinox", "haiku": "dm-haiku"}
+"""Libraries of networks, {module: distribution}."""
 
 
 class Workload(NamedTuple):
@@ -141,7 +146,14 @@ def own_code(workload: Workload) -> list[str]:
         module_name, colon, _ = name.partition(":")
         if colon and name not in LOSSES:
             pieces |= _code_behind(sys.modules[module_name])
-    return [pieces[name] for name in sorted(pieces)]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in _libraries(pieces)]
+    return [pieces[name] for name in sorted(pieces)] + versions
+
+
+def _libraries(pieces: Mapping[str, str]) -> list[str]:
+    """Distributions of networks that the user's code imports: their initialisers decide where a run begins."""
+    tops = {name.partition(".")[0] for text in pieces.values() for name in imported(text, "")}
+    return sorted(name for module, name in NETWORKS.items() if module in tops)
 
 
 def _code_behind(first: ModuleType) -> dict[str, str]:
