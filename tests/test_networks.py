@@ -146,6 +146,69 @@ def test_an_example_may_have_any_shape():
     assert curves(model, data(shape=(4, 5)))["train_loss"].shape == (3, 2, 3)
 
 
+def test_statistics_over_a_batch_are_seen_in_training_too():
+    def in_training(params, inputs, train=False):
+        return mixing(params, inputs) if train else apply(params, inputs)
+
+    with pytest.raises(ValueError, match="change with the others of its batch"):
+        compare(data(), model=(init, in_training), steps=2, seeds=2, tuning_seeds=1, widen=0)
+
+
+def test_collections_beside_the_parameters_are_refused():
+    def begun(key, inputs, num_classes):
+        return {"params": init(key, inputs, num_classes), "batch_stats": jnp.zeros(3)}
+
+    with pytest.raises(ValueError, match="expected parameters alone, got the collection 'batch_stats'"):
+        compare(data(), model=(begun, lambda p, x: apply(p["params"], x)), steps=2, seeds=2, tuning_seeds=1, widen=0)
+
+
+@pytest.mark.parametrize("gradient", ["autodiff", "manual"])
+def test_a_network_of_half_precision_is_measured_in_that_of_its_parameters(gradient):
+    def half(params, inputs):
+        return apply(jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params), inputs.astype(jnp.bfloat16))
+
+    found = curves(as_model((init, half), 3, (3,)), data(), gradient=gradient)
+    assert {str(curve.dtype) for curve in found.values()} == {"float32"}
+    np.testing.assert_allclose(found["train_loss"][0], curves(mlp((6,)), data())["train_loss"][0], rtol=0.03)
+
+
+def test_whole_numbers_may_be_inputs():
+    def embedded(key, inputs):
+        return jnp.linspace(-1.0, 1.0, 12).reshape(4, 3)
+
+    part = Part(np.arange(40) % 4, np.arange(40) % 3)
+    part = Part(part.inputs[:, None], part.labels)
+    found = curves(as_model((embedded, lambda p, x: p[x[:, 0]]), 3, (1,)), Splits(part, part, part))
+    assert found["train_loss"].dtype == np.float32
+
+
+def test_what_splits_leave_no_room_for_is_refused():
+    with pytest.raises(ValueError, match="imbalance: expected nothing beside Splits"):
+        compare(data(), model=linear(), imbalance=50)
+
+
+def test_class_weights_may_be_an_array():
+    found = compare(
+        data(),
+        model=linear(),
+        losses=[{"name": "ssr", "class_weight": class_weights(np.repeat([0, 1, 2], [2, 1, 1]))}],
+        steps=2,
+        seeds=2,
+        tuning_seeds=1,
+        widen=0,
+        resamples=99,
+    )
+    assert list(found.summary["losses"]) == ["ssr(class_weight=0.666667/1.33333/1.33333)"]
+
+
+def test_an_own_loss_may_ask_for_a_prior():
+    def loss(logits, labels, *, prior):
+        return LOSSES["cross_entropy"].value(logits + jnp.log(prior)[None, :], labels)
+
+    found = compare(data(), model=linear(), losses=[loss], steps=2, seeds=2, tuning_seeds=1, widen=0, resamples=99)
+    assert np.isfinite(found.curves["loss"]["train_loss"]).any()
+
+
 # ---------------------------------------------------------------------------------------------------- other libraries
 
 
@@ -161,6 +224,8 @@ def test_flax_linen():
             return nn.Dense(3)(nn.BatchNorm(use_running_average=True)(x) if self.normalize else x)
 
     check_library(Net())
+    bound = as_model((Net().init, Net().apply), 3, (3,))  # a module's own two methods are the module
+    assert bound.name == "Net"
     with pytest.raises(ValueError, match=r"collection 'batch_stats'.*nn.LayerNorm or nn.GroupNorm"):
         curves(as_model(Net(True), 3, (3,)), data())
 
@@ -200,6 +265,7 @@ def test_equinox():
             return self.last(self.dropout(jax.nn.relu(self.first(x)), key=key))
 
     check_library(lambda key: Net(key))
+    check_library(Net)  # a class that takes a key is a function that makes one
     given = as_model(Net(KEY), 3, (3,))
     assert given.start == "given"
     found = curves(given, data())["train_loss"][..., 0]
@@ -217,6 +283,7 @@ def test_haiku():
         return hk.Linear(3)(hk.dropout(hk.next_rng_key(), 0.3, x) if is_training else x)
 
     check_library(hk.transform(net))
+    check_library(hk.transform(lambda x, is_training=False: net(x, is_training)))
     plain = hk.transform(lambda x: hk.Linear(3)(x))
     assert np.isfinite(curves(as_model(hk.without_apply_rng(plain), 3, (3,)), data())["train_loss"]).all()
     state = hk.transform_with_state(lambda x, is_training: hk.Linear(3)(hk.BatchNorm(True, True, 0.9)(x, is_training)))
