@@ -245,12 +245,12 @@ def test_half_precision_is_told(dtype, optax, ours):
 def test_curves_in_half_precision():
     """What autodiff returns is rounded to the dtype, what is written by hand is not; the textbook is lost at a lead."""
     peers = {"textbook": PEERS["textbook"]}
-    curves = error_against_margin("cross_entropy", dtype="bfloat16", largest=20, points=9, peers=peers)
+    curves = error_against_margin("cross_entropy", dtype="bfloat16", largest=20.0, points=9, peers=peers)
     at = {key: errors[curves["margin"] >= 10] for key, errors in curves["gradient"].items()}
     assert (at["textbook"] == 1).all()
     assert at["ce_jax"].max() <= 2**-8
     assert at["ce_jax by hand"].max() < 1e-6
-    short = error_against_margin("cross_entropy", dtype="float16", largest=20, points=9, peers={})
+    short = error_against_margin("cross_entropy", dtype="float16", largest=20.0, points=9, peers={})
     assert np.isnan(short["gradient"]["ce_jax"][short["margin"] > 10]).all()
 
 

@@ -141,7 +141,7 @@ def _logit_adjusted(row: Row, prior: Numbers | None = None, tau: Decimal = ONE) 
 def _sigmoid_binary_cross_entropy(row: Row) -> Parts:
     """With digits for 1 + exp(x) of every logit: not their spread counts here, but their size."""
     with localcontext() as context:
-        context.prec += int(min(max(map(abs, row.logits)), 710) / np.log(10.0))
+        context.prec += int(min(float(max(map(abs, row.logits))), 710.0) / np.log(10.0))
         return _sum_of_softplus(row)
 
 
