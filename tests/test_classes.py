@@ -228,6 +228,13 @@ def test_alpha_is_continuous_from_cross_entropy_on():
                 assert abs(float((ends[0] - ends[1]) / (2 * step)) - float(slope)) <= 1e-4
 
 
+def test_many_classes_beyond_the_smallest_number_add_up():
+    """e^-80 in all is e^-87 each, which no float32 holds; a traced alpha must not lose them."""
+    z, y = jnp.zeros((1, 1000)).at[0, 0].set(80 + np.log(999)), jnp.array([0])
+    found = jax.jit(lambda a: losses.fenchel_young_loss(z, y, alpha=a))(1.0)
+    np.testing.assert_allclose(found, losses.cross_entropy(z, y), rtol=2e-5)
+
+
 def test_the_entmax_attains_the_maximum_that_the_loss_is():
     """L + Omega(e_y) - z_y is the maximum over p: any other distribution gives less."""
     rng = np.random.default_rng(3)

@@ -6,7 +6,7 @@ dL/dp_k, turns those into gradients. That cancels badly, so it is done with as m
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, getcontext, localcontext
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -139,6 +139,13 @@ def _logit_adjusted(row: Row, prior: Numbers | None = None, tau: Decimal = ONE) 
 
 
 def _sigmoid_binary_cross_entropy(row: Row) -> Parts:
+    """With digits for 1 + exp(x) of every logit: not their spread counts here, but their size."""
+    with localcontext() as context:
+        context.prec += int(min(float(max(map(abs, row.logits))), 710.0) / np.log(10.0))
+        return _sum_of_softplus(row)
+
+
+def _sum_of_softplus(row: Row) -> Parts:
     signs = [-1 if k == row.label else 1 for k in range(len(row.logits))]
     powers = [(sign * x).exp() for sign, x in zip(signs, row.logits, strict=True)]
     value = sum(((1 + e).ln() for e in powers), Decimal(0))
@@ -160,24 +167,27 @@ def _entmax(row: Row, alpha: Decimal) -> list[Decimal]:
     power = ONE / b
     power = power.to_integral_value() if power == power.to_integral_value() else power
     tau = b * max(row.logits) - 1
+    least = ONE.scaleb(5 - getcontext().prec)
     while True:
         bases = [b * x - tau for x in row.logits]
         p = [base**power if base > 0 else Decimal(0) for base in bases]
         slope = power * sum((x / base for x, base in zip(p, bases, strict=True) if base > 0), Decimal(0))
         new = tau + (sum(p, Decimal(0)) - 1) / slope
-        if new <= tau:
+        if new - tau <= least:
             return p
         tau = new
 
 
 def _fenchel_young(row: Row, alpha: Decimal = Decimal("1.5")) -> Parts:
-    p = _entmax(row, alpha)
-    grad = [x - (k == row.label) for k, x in enumerate(p)]
+    """With digits for a lead that falls short of the margin by the last place of a float64."""
     if alpha == 1:
-        return Parts(-row.log_probs[row.label], None, grad)
-    dot = sum((x * z for x, z in zip(p, row.logits, strict=True) if x), Decimal(0))
-    negentropy = (sum((x**alpha for x in p if x), Decimal(0)) - 1) / (alpha * (alpha - 1))
-    return Parts(dot - negentropy - row.logits[row.label], None, grad)
+        return Parts(-row.log_probs[row.label], None, row.residuals())
+    with localcontext() as context:
+        context.prec += 100
+        p = _entmax(row, alpha)
+        dot = sum((x * (z - row.logits[row.label]) for x, z in zip(p, row.logits, strict=True) if x), Decimal(0))
+        negentropy = (sum((x**alpha for x in p if x), Decimal(0)) - 1) / (alpha * (alpha - 1))
+        return Parts(dot - negentropy, None, [x - (k == row.label) for k, x in enumerate(p)])
 
 
 DEFINITIONS: dict[str, Callable[..., Parts]] = {

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from ce_jax.losses._arithmetic import LARGE, box_cox, deviations, subtract_exactly
+from ce_jax.losses._arithmetic import LARGE, box_cox, deviations, headroom, subtract_exactly
 from ce_jax.losses._bad_rows import poison, replace_bad
 from ce_jax.losses._checks import check_number
 from ce_jax.losses._labels import Labels, class_index
@@ -39,14 +39,14 @@ class Entmax(NamedTuple):
     """The alpha-entmax of every row; not to be differentiated."""
 
     leader: Labels  # where the largest logit stands, the first of several
-    others: Rows  # p_k, 0 at the leader
+    shares: Rows  # of the other classes in 1 - p_a; 0 at the leader
     missing: Rows  # 1 - p_a
     right: Rows  # p_a
     surprise: Rows  # -log p_a
 
     def probs(self) -> Rows:
         """p."""
-        return self.leader.place(self.others, self.right)
+        return self.leader.place(self.shares * self.missing, self.right)
 
 
 class _Reach(NamedTuple):
@@ -92,13 +92,14 @@ def _search(r: _Reach, axis: int) -> Rows:
     """theta for any alpha: Newton's method inside a bracket; where it stalls the bracket is halved."""
     classes, dtype = r.gap.shape[axis], r.gap.dtype
     beta = jnp.broadcast_to(r.beta, jnp.max(r.gap, axis, keepdims=True).shape)
-    log_k = jnp.log(jnp.asarray(classes, dtype))
+    log_k, room = jnp.log(jnp.asarray(classes, dtype)), jnp.asarray(headroom(dtype), dtype)
     top = box_cox(log_k, jnp.asarray(1 / classes, dtype), beta) * (1 + 8 * jnp.finfo(dtype).eps)
 
     def excess(theta: Rows) -> tuple[Rows, Rows]:
         log_p, alive = _log_powers(r, theta)
         log_a = -theta * _slowed(beta * theta)
-        total = jnp.sum(jnp.where(alive, jnp.exp(log_p), 0), axis, keepdims=True)
+        # With headroom: many classes below the smallest normal number have a sum above it.
+        total = jnp.sum(jnp.where(alive, jnp.exp(log_p + room), 0), axis, keepdims=True) * jnp.exp(-room)
         slope = jnp.sum(jnp.where(alive, jnp.exp((1 - r.beta) * log_p), 0), axis, keepdims=True)
         return total + jnp.expm1(log_a), slope + jnp.exp((1 - beta) * log_a)
 
@@ -155,11 +156,10 @@ def solve(z: Rows, beta: Rows, axis: int, alpha: float | None) -> Entmax:
         theta = _search(r, axis)
         log_p, alive = _log_powers(r, theta)
         surprise = theta * _slowed(beta * theta)
-        powers, right, missing = jnp.where(alive, jnp.exp(log_p), 0), jnp.exp(-surprise), -jnp.expm1(-surprise)
+        powers = jnp.where(alive, jnp.exp(log_p + headroom(z.dtype)), 0)  # up to a factor, see below
+        right, missing = jnp.exp(-surprise), -jnp.expm1(-surprise)
     total = jnp.sum(powers, axis, keepdims=True)
-    return Entmax(
-        leader, powers * jnp.where(total > 0, missing / jnp.where(total > 0, total, 1), 0), missing, right, surprise
-    )
+    return Entmax(leader, powers / jnp.where(total > 0, total, 1), missing, right, surprise)
 
 
 def raised(p: Rows, exponent: Rows) -> Rows:

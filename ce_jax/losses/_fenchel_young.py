@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from ce_jax.losses._arithmetic import box_cox
+from ce_jax.losses._arithmetic import box_cox, replace_value
 from ce_jax.losses._bad_rows import poison, replace_bad
 from ce_jax.losses._checks import check_classes, check_number
 from ce_jax.losses._cross_entropy import cross_entropy, cross_entropy_grad
@@ -40,10 +40,18 @@ class _Rows(NamedTuple):
     bad: Mask
     beta: Rows
 
-    def slope(self, p: Rows) -> Rows:
-        """p_k - [k = y], at the label as minus the sum of the others."""
-        others = self.labels.place(p, self.bad)  # 1 more in bad rows, lest the only class of a row has a slope of 0
-        return self.labels.place(p, -jnp.sum(others, self.labels.axis, keepdims=True))
+    def slope(self, e: Entmax, alpha: float | None) -> Rows:
+        """p_k - [k = y], at the label as minus the sum of the others, with the derivative of the entmax."""
+        axis = self.labels.axis
+        p = e.probs()
+        # Where the label leads the sum is known, even of classes that are below the smallest number one by one.
+        leads = e.leader.index == self.labels.index
+        wrong = jnp.where(leads, e.missing, jnp.sum(self.labels.place(p, 0), axis, keepdims=True))
+        # 1 more in bad rows, lest the only class of a row has a slope of 0.
+        known = self.labels.place(p, -(wrong + self.bad))
+        moving = entmax_along(axis, alpha, self.logits, self.beta)
+        others = jnp.sum(self.labels.place(moving, 0), axis, keepdims=True)
+        return replace_value(self.labels.place(moving, -others), known)
 
 
 def _rows(logits: ArrayLike, labels: ArrayLike, alpha: ArrayLike, axis: int, where: ArrayLike | None) -> _Rows:
@@ -82,10 +90,11 @@ def _value(r: _Rows, alpha: float | None) -> Rows:
     axis = r.labels.axis
     z, beta = lax.stop_gradient((r.logits, r.beta))
     e = solve(z, beta, axis, alpha)
-    spread = jnp.sum(e.others * raised(e.others, beta), axis, keepdims=True)
+    shares = jnp.sum(e.shares * raised(e.shares, beta), axis, keepdims=True)
+    spread = e.missing * raised(e.missing, beta) * shares
     gap = jnp.max(z, axis, keepdims=True) - r.label_logit
     known = gap + (_score_of_leader(e, beta, alpha) + spread) / (1 + beta)
-    p = entmax_along(axis, alpha, r.logits, r.beta)
+    p = replace_value(entmax_along(axis, alpha, r.logits, r.beta), e.probs())  # solved once
 
     def negentropy(b: Rows) -> Rows:
         """-Omega at a given p: sum_k p_k (1 - p_k^b) / b / (1 + b)."""
@@ -93,7 +102,7 @@ def _value(r: _Rows, alpha: float | None) -> Rows:
         return jnp.sum(p * box_cox(-jnp.log(safe), safe, b), axis, keepdims=True) / (1 + b)
 
     by_beta = jax.jvp(negentropy, (r.beta,), (jnp.ones_like(r.beta),))[1]
-    return _value_at(lax.stop_gradient(known), r.logits, r.beta, r.slope(p), by_beta, r.labels)
+    return _value_at(lax.stop_gradient(known), r.logits, r.beta, r.slope(e, alpha), by_beta, r.labels)
 
 
 def fenchel_young_loss(
@@ -153,5 +162,5 @@ def fenchel_young_loss_grad(
     if known == 1.0:
         return cross_entropy_grad(logits, labels, axis=axis, where=where)
     r = _rows(logits, labels, alpha, axis, where)
-    p = entmax_along(r.labels.axis, known, r.logits, r.beta)
-    return jnp.where(r.bad, jnp.nan, r.slope(p))
+    e = solve(*lax.stop_gradient((r.logits, r.beta)), r.labels.axis, known)
+    return jnp.where(r.bad, jnp.nan, r.slope(e, known))
