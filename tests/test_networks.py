@@ -39,7 +39,11 @@ def curves(model, splits, *, loss="cross_entropy", classes=3, seeds=(0, 1), plan
 
 
 @pytest.mark.parametrize("gradient", ["autodiff", "manual"])
-@pytest.mark.parametrize("options", [{}, {"batch_size": 16}, {"row_block": 16}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"row_block": 16}, *(pytest.param(one, marks=pytest.mark.slow) for one in ({}, {"batch_size": 16}))],
+    ids=str,
+)
 def test_an_opaque_pair_trains_as_the_built_in_network(gradient, options):
     for loss in ("cross_entropy", "ssr"):
         opaque, known = (
@@ -79,6 +83,7 @@ def dropping(params, inputs, *, key=None, train=False):
     return hidden @ params[1].weight + params[1].bias[None, :]
 
 
+@pytest.mark.slow
 def test_keys_for_dropout_are_passed_per_step_and_only_in_training():
     seen = []
 
@@ -162,6 +167,7 @@ def test_collections_beside_the_parameters_are_refused():
         compare(data(), model=(begun, lambda p, x: apply(p["params"], x)), steps=2, seeds=2, tuning_seeds=1, widen=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", ["autodiff", "manual"])
 def test_a_network_of_half_precision_is_measured_in_that_of_its_parameters(gradient):
     def half(params, inputs):
@@ -212,6 +218,7 @@ def test_an_own_loss_may_ask_for_a_prior():
 # ---------------------------------------------------------------------------------------------------- other libraries
 
 
+@pytest.mark.slow
 def test_flax_linen():
     nn = pytest.importorskip("flax.linen")
 
@@ -230,6 +237,7 @@ def test_flax_linen():
         curves(as_model(Net(True), 3, (3,)), data())
 
 
+@pytest.mark.slow
 def test_flax_nnx():
     nnx = pytest.importorskip("flax.nnx")
 
@@ -248,6 +256,7 @@ def test_flax_nnx():
         as_model(Net(3, nnx.Rngs(0), normalize=True), 3, (3,))
 
 
+@pytest.mark.slow
 def test_equinox():
     eqx = pytest.importorskip("equinox")
 
@@ -275,6 +284,7 @@ def test_equinox():
         as_model(batch_norm, 3, (3,))
 
 
+@pytest.mark.slow
 def test_haiku():
     hk = pytest.importorskip("haiku")
 
@@ -348,8 +358,14 @@ def moved(params):
     )
 
 
-@pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("norm", ["none", "layer", "group"])
+@pytest.mark.parametrize(
+    ("norm", "residual"),
+    [
+        ("none", False),
+        ("group", True),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in [("none", True), ("group", False), ("layer", True)]),
+    ],
+)
 def test_convolutions_are_those_of_lax(norm, residual):
     model = cnn((4, 4, 6), hidden=(5,), normalization=norm, residual=residual)
     images = jnp.asarray(data(7, (9, 8, 2)).train.inputs)
@@ -385,7 +401,9 @@ def test_what_does_not_fit_a_convolution_is_said():
 # ------------------------------------------------------------------------------------------------------- dense networks
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ("gelu", "elu") else pytest.mark.slow) for name in ACTIVATIONS]
+)
 def test_slopes_are_the_derivatives_and_backpropagation_uses_them(name):
     unit, places = ACTIVATIONS[name], jnp.linspace(-6.0, 6.0, 50)
     slopes = jax.vmap(jax.grad(unit.value))(places)
