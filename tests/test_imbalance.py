@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ce_jax import compare, linear
-from ce_jax.comparing import PartOptions, SplitOptions, Zipf, make_splits
+from ce_jax.comparing import PartOptions, SplitOptions, Zipf, label, make_splits
 from experiments.data import DataOptions, load_dataset
 from experiments.errors import UserError
 from tests.small_run import run, the_folder
@@ -183,3 +183,12 @@ def test_a_run_on_heavy_tailed_classes(config, tmp_path, capsys):
     assert "on rare" in capsys.readouterr().out
     assert run(config, tmp_path / "other", "data.m=3") == 2
     assert "data.m: expected none, as only the data set heavy_tail" in capsys.readouterr().err
+
+
+def test_workloads_of_one_data_set_that_differ_in_imbalance_alone_have_two_labels():
+    plain = dict(dataset="digits", model="linear", optimizer="sgd", start="he", batch_size="full", steps=5)
+    plain |= {"schedule": "constant", "search": "grid", "options": {}}
+    first, second = {"workload": plain}, {"workload": {**plain, "imbalance": 50}}
+    assert label(second, [first]) == "digits · linear · sgd · imbalance 50"
+    assert label(first, [second]) == "digits · linear · sgd"
+    assert label(second, [{"workload": {**plain, "dataset": "iris"}}]) == "digits · linear · sgd"

@@ -39,6 +39,7 @@ HOUSE = (
     "experiments.progress",
     "experiments.runtime",
     "experiments.data",
+    "experiments.examples",
     "experiments.config",
     "experiments.pages",
     "experiments.run",
@@ -50,7 +51,7 @@ HOUSE = (
     "experiments.__main__",
 )
 # What a function may import when it is called: libraries that are optional, or slow to import and rarely needed.
-WHEN_CALLED = {"mlxtend", "sklearn", "torch"}
+WHEN_CALLED = {"equinox", "flax", "mlxtend", "sklearn", "torch"}
 
 
 def module_name(path):

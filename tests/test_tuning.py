@@ -322,7 +322,7 @@ MINIMAL = 'dataset = "iris"\nmodel = "linear"\nloss = ["cross_entropy", "ssr"]\n
          "warmup_cosine, step, got 'cosin'; did you mean 'cosine'?"),
         (["train.schedule=cosine", "optimizer=sm3"], "schedule: expected 'constant', as optax.sm3 takes a fixed rate"),
         (["sweep.search=grit"], "sweep.search: expected one of grid, random, got 'grit'; did you mean 'grid'?"),
-        (["sweep.draws=1"], "sweep.draws: expected at least 2, got 1"),
+        (["sweep.draws=1"], "sweep.draws: expected a whole number from 2, got 1"),
         (["sweep.options.momentum=[]"], "sweep.options.momentum: expected a list of different numbers, got []"),
         (["sweep.options.momentum=true"], "sweep.options.momentum: expected a list of different numbers, got True"),
         (["sweep.options.momentum=0.1,high"], "expected a list of different numbers, got [0.1, 'high']"),

@@ -251,7 +251,9 @@ def describe(
 
 
 def _plain(imbalance: float | Zipf) -> Any:
-    return {"zipf": imbalance.zipf} if isinstance(imbalance, Zipf) else imbalance
+    if isinstance(imbalance, Zipf):
+        return {"zipf": imbalance.zipf}
+    return int(imbalance) if imbalance == int(imbalance) else imbalance
 
 
 def _start(start: Any) -> Any:

@@ -264,10 +264,11 @@ def speed_rows(summary: Summary) -> list[dict[str, Any]]:
 def label(summary: Summary, others: Sequence[Summary] = ()) -> str:
     """A workload in a few words: what it always is, and whatever else tells it from the `others`."""
     work = summary["workload"]
+    alike = [other for other in others if other["workload"]["dataset"] == work["dataset"]]
     differing = [
         f"{key.replace('_', ' ')} {text(work[key])}"
-        for key in ("start", "batch_size", "steps", "features", "imbalance")
-        if key in work and any(other["workload"].get(key) != work[key] for other in others)
+        for key in ("start", "batch_size", "steps", "imbalance")
+        if key in work and any(other["workload"].get(key) != work[key] for other in alike)
     ]
     named = (text(work[key]) for key in ("dataset", "model", "optimizer"))
     return " · ".join([*named, *setting_text(work), *differing])

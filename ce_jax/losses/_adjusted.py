@@ -142,7 +142,7 @@ def logit_adjusted_cross_entropy_grad(
     u and q are those of the adjusted logits. Args and errors as in `logit_adjusted_cross_entropy`; the shape is that of
     `logits`.
 
-    >>> logit_adjusted_cross_entropy_grad(jnp.array([0.0, 0.0]), jnp.array(1), prior=jnp.array([0.75, 0.25]))
+    >>> logit_adjusted_cross_entropy_grad(jnp.array([0.0, 0.0]), jnp.array(1), prior=jnp.array([0.75, 0.25])).round(4)
     Array([ 0.75, -0.75], dtype=float32)
     """
     o = _odds(logits, labels, prior, tau, axis, where)

@@ -135,7 +135,7 @@ def fenchel_young_loss(
       TypeError, ValueError: a dtype or shape does not fit, or alpha is a number below 1; raised when traced.
 
     >>> [round(float(fenchel_young_loss(jnp.array([0.5, 0.0]), jnp.array(0), alpha=a)), 4) for a in (1, 1.5, 2)]
-    [0.4741, 0.2953, 0.0625]
+    [0.4741, 0.1844, 0.0625]
 
     Source: Blondel, Martins and Niculae, Learning with Fenchel-Young Losses (2020); Peters, Niculae and Martins, Sparse
     Sequence-to-Sequence Models (2019).

@@ -101,8 +101,8 @@ def spherical_score_grad(
     -r u^2 S / n^3 at the label and r u^2 q_j^2 / n^3 elsewhere. Args and errors as in `spherical_score`; the shape is
     that of `logits`.
 
-    >>> spherical_score_grad(jnp.array([0.0, 0.0]), jnp.array(0)).round(4)  # 1 / (2 sqrt 2) / 2
-    Array([-0.1768,  0.1768], dtype=float32)
+    >>> spherical_score_grad(jnp.array([0.0, 0.0]), jnp.array(0)).round(4)  # sqrt(2) / 4
+    Array([-0.3536,  0.3536], dtype=float32)
     """
     o = odds(logits, labels, axis, where)
     q = o.softmax_of_others()
