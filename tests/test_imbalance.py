@@ -186,8 +186,8 @@ def test_a_run_on_heavy_tailed_classes(config, tmp_path, capsys):
 
 
 def test_workloads_of_one_data_set_that_differ_in_imbalance_alone_have_two_labels():
-    plain = dict(dataset="digits", model="linear", optimizer="sgd", start="he", batch_size="full", steps=5)
-    plain |= {"schedule": "constant", "search": "grid", "options": {}}
+    plain = {"dataset": "digits", "model": "linear", "optimizer": "sgd", "start": "he", "batch_size": "full"}
+    plain |= {"steps": 5, "schedule": "constant", "search": "grid", "options": {}}
     first, second = {"workload": plain}, {"workload": {**plain, "imbalance": 50}}
     assert label(second, [first]) == "digits · linear · sgd · imbalance 50"
     assert label(first, [second]) == "digits · linear · sgd"
