@@ -2,6 +2,7 @@
 
 Files of their own have exactness in units of the last place (`test_loss_precision.py`), bad input and reductions
 (`test_bad_input.py`), the families (`test_families.py`), second derivatives in closed form (`test_second_order.py`),
+the losses for classes as they are (`test_classes.py`), log-probabilities, entropy and entmax (`test_predictions.py`),
 what a reverse pass keeps (`test_residuals.py`) and the conventions of other libraries (`test_parity.py`).
 """
 

@@ -41,6 +41,8 @@ row, without a factor, and `mean_over` divides by the sum of the weights.
 | `sigmoid_focal_loss(z, y)`, y 0 or 1 | no alpha unless given | `focal_loss(stack([0 * z, z], -1), y)` |
 | `squared_error(p, onehot).sum(-1)` | no 1/2 | `ssr(z, y)` |
 | `l2_loss(p, onehot).sum(-1)` | 1/2 | `ssr(z, y) / 2` |
+| `sigmoid_binary_cross_entropy(z, onehot).sum(-1)` | sum over K | `sigmoid_binary_cross_entropy(z, y)` |
+| `multiclass_sparsemax_loss(z, y)` | | `fenchel_young_loss(z, y, alpha=2)` |
 | **PyTorch** | mean over rows | |
 | `cross_entropy(z, y)` | rows labelled -100 left out | `mean_over(cross_entropy(z, y), where=y != -100)` |
 | the same with `weight=w` [K] | divided by the sum of w_y | `mean_over(cross_entropy(z, y), weights=w[y])` |
