@@ -13,7 +13,17 @@ from ce_jax.auditing import audit
 from ce_jax.comparing import Comparison, Curves, RateGrid, SplitOptions, compare
 from ce_jax.landscape import Walk, gradient_walk, hessian_eigenvalues
 from ce_jax.losses import *  # noqa: F403
-from ce_jax.models import Layer, Model, linear, mlp
+from ce_jax.models import (
+    Layer,
+    Model,
+    cnn,
+    from_equinox,
+    from_haiku,
+    from_linen,
+    from_nnx,
+    linear,
+    mlp,
+)
 from ce_jax.sweeping import Plan, plan_waves, sweep
 from ce_jax.training import (
     Hyperparameters,
@@ -41,8 +51,13 @@ __all__ = [  # noqa: PLE0604  what is unpacked are lists of strings
     "Walk",
     "audit",
     "backprop",
+    "cnn",
     "compare",
     "evaluation_steps",
+    "from_equinox",
+    "from_haiku",
+    "from_linen",
+    "from_nnx",
     "gradient_walk",
     "hessian_eigenvalues",
     "linear",

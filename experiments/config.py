@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ce_jax.comparing import AnalysisOptions, SweepOptions, TrainOptions, check_together
-from ce_jax.models import ACTIVATIONS, STARTS
+from ce_jax.models import ACTIVATIONS, CNN_NORMALIZATIONS, NORMALIZATIONS, STARTS
 from ce_jax.training import optimizer_names
 from experiments.data import DataOptions
 from experiments.errors import UserError, check, check_one_of, nearest
@@ -25,16 +25,43 @@ WORKLOAD_KEYS = ("dataset", "model", "optimizer", "start")
 """Keys that may hold a list: each value is a workload of its own, never pooled with another."""
 
 
+MODELS = ("linear", "mlp", "cnn")
+"""Networks that are built in; a user's own is `module:attribute`."""
+
+
 @dataclass(frozen=True)
 class MlpOptions:
     """Table [mlp]: the hidden layers of `model = "mlp"`."""
 
     hidden: tuple[int, ...] = (16,)
     activation: str = "relu"
+    normalization: str = "none"
 
     def __post_init__(self) -> None:
         check(bool(self.hidden) and min(self.hidden) >= 1, "hidden", "one or more widths of at least 1", self.hidden)
         check_one_of("activation", self.activation, ACTIVATIONS)
+        check_one_of("normalization", self.normalization, NORMALIZATIONS)
+
+
+@dataclass(frozen=True)
+class CnnOptions:
+    """Table [cnn]: the layers of `model = "cnn"`, see `ce_jax.cnn`."""
+
+    channels: tuple[int, ...] = (8, 16)
+    kernel: int = 3
+    pool: int = 2
+    hidden: tuple[int, ...] = (32,)
+    activation: str = "relu"
+    normalization: str = "none"
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        check(bool(self.channels) and min(self.channels) >= 1, "channels", "one or more from 1", self.channels)
+        check(self.kernel >= 1 and self.kernel % 2 == 1, "kernel", "an odd number", self.kernel)
+        check(self.pool >= 1, "pool", "at least 1", self.pool)
+        check(min(self.hidden, default=1) >= 1, "hidden", "widths of at least 1", self.hidden)
+        check_one_of("activation", self.activation, ACTIVATIONS)
+        check_one_of("normalization", self.normalization, CNN_NORMALIZATIONS)
 
 
 @dataclass(frozen=True)
@@ -49,7 +76,7 @@ class Config:
     """One workload and what is compared on it."""
 
     dataset: str
-    model: Literal["linear", "mlp"]
+    model: str
     loss: tuple[str | dict[str, Any], ...]
     optimizer: str = "sgd"
     optimizer_options: dict[str, Any] = field(default_factory=dict)
@@ -57,15 +84,20 @@ class Config:
     gradient: Literal["autodiff", "manual"] = "autodiff"
     data: DataOptions = field(default_factory=DataOptions)
     mlp: MlpOptions = field(default_factory=MlpOptions)
+    cnn: CnnOptions = field(default_factory=CnnOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     sweep: SweepOptions = field(default_factory=SweepOptions)
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
 
     def __post_init__(self) -> None:
         check(bool(self.loss), "loss", "at least one loss", self.loss)
+        if ":" not in self.model:
+            check_one_of("model", self.model, (*MODELS, "module:attribute"))
         check_one_of("optimizer", self.optimizer, optimizer_names())
         if isinstance(self.start, str) and not self.start.startswith("npz:"):
             check_one_of("start", self.start, (*STARTS, "npz:PATH"))
+        if ":" in self.model:
+            check(self.start == "he", "start", "no start for a network of your own, whose init says it", self.start)
         check_together(self.sweep, self.analysis)
 
 
@@ -101,8 +133,17 @@ def _workload_tables(table: dict[str, Any]) -> list[dict[str, Any]]:
     combined = []
     for values in itertools.product(*choices):
         given = {key: value for key, value in zip(WORKLOAD_KEYS, values, strict=True) if value is not None}
-        combined.append({**table, **given})
+        combined.append(_with_own_data({**table, **given}))
     return combined
+
+
+def _with_own_data(table: dict[str, Any]) -> dict[str, Any]:
+    """A data set may bring options of its own, `{name = "digits", imbalance = 50}`, which win over those of [data]."""
+    dataset = table.get("dataset")
+    if not isinstance(dataset, dict) or "name" not in dataset or not isinstance(table.get("data", {}), dict):
+        return table
+    own = {key: value for key, value in dataset.items() if key != "name"}
+    return {**table, "dataset": dataset["name"], "data": {**table.get("data", {}), **own}}
 
 
 def _assign(table: dict[str, Any], dotted: str, value: Any) -> None:
@@ -168,6 +209,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     """`value` as the annotated type, or a UserError that says what was expected."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
+        records = [option for option in arguments if dataclasses.is_dataclass(option)]
+        if isinstance(value, dict) and len(records) == 1:  # whose own checks say more than that it does not fit
+            return _convert(records[0], value, where)
         for option in arguments:  # the first that fits; if none does, the error below names them all
             try:
                 return _convert(option, value, where)
@@ -218,7 +262,7 @@ def identity(config: Config) -> dict[str, Any]:
     >>> identity(Config(dataset="iris", model="linear", loss=("ssr",), train=TrainOptions(steps=5)))
     {'dataset': 'iris', 'model': 'linear', 'loss': ['ssr'], 'train': {'steps': 5}}
     """
-    return _changed(as_dict(config), as_dict(Config(dataset="", model="", loss=("",))))  # type: ignore[arg-type]
+    return _changed(as_dict(config), as_dict(Config(dataset="", model=":", loss=("",))))
 
 
 def _changed(table: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ce_jax.losses import LOSSES
-from ce_jax.training import optimizer_names
+from ce_jax.training import SCHEDULES, optimizer_names
 from experiments.claims.registry import CLAIMS
-from experiments.data import DATASETS
+from experiments.data import DATASETS, OPTIONS_OF_ALL
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -19,13 +19,20 @@ def list_command(console: Console) -> int:
         "datasets": {name: entry.description for name, entry in DATASETS.items()}
         | {
             "csv:PATH, parquet:PATH": "your table; data.label names the label column",
-            "npz:PATH": "your arrays inputs and labels",
+            "npz:PATH": "your arrays inputs ([N, D], or images [N, H, W, C]) and labels",
             "idx:DIR": "MNIST-format files",
         },
+        "options of any data set (keys of the table data)": OPTIONS_OF_ALL,
         "losses": {name: _first_line(loss.value.__doc__) for name, loss in LOSSES.items()}
         | {"module:function": "your own function of (logits [N, K], labels [N])"},
-        "models": {"linear": "softmax regression", "mlp": "multilayer perceptron, see [mlp]"},
+        "models": {
+            "linear": "softmax regression",
+            "mlp": "multilayer perceptron, see [mlp]",
+            "cnn": "convolutional network, see [cnn]",
+            "module:attribute": "your own",
+        },
         "optimizers": dict.fromkeys(optimizer_names(), ""),
+        "schedules": dict.fromkeys(SCHEDULES, ""),
         "configs": {
             str(path.relative_to(CONFIGS.parent)): _first_comment(path) for path in sorted(CONFIGS.glob("*.toml"))
         },

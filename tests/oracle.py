@@ -7,9 +7,10 @@ gradient. 500 bits leave more than 200 correct ones after the worst cancellation
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
-from mpmath import exp, log, mp, mpf
+from mpmath import exp, log, mp, mpf, sqrt
 
 BITS = 500
 
@@ -66,6 +67,54 @@ def _power_loss(p, y, beta=0.5):
     return value, [(1 + b) * (x**b - (k == y) * p[y] ** (b - 1)) for k, x in enumerate(p)]
 
 
+def _logit_adjusted_cross_entropy(p, y, prior=None, tau=1.0):
+    weights = [mpf(1) if prior is None else mpf(float(w)) ** mpf(tau) for w in (p if prior is None else prior)]
+    total = sum(w * x for w, x in zip(weights, p, strict=True))
+    return log(total) - log(weights[y] * p[y]) if p[y] else mpf("inf"), [
+        w / total - ((k == y) / p[y] if p[y] else 0) for k, w in enumerate(weights)
+    ]
+
+
+def _spherical_score(p, y):
+    norm = sqrt(sum(x**2 for x in p))
+    return 1 - p[y] / norm, [p[y] * x / norm**3 - (k == y) / norm for k, x in enumerate(p)]
+
+
+def _sigmoid_binary_cross_entropy(z, y):
+    signed = [-x if k == y else x for k, x in enumerate(z)]
+    return sum(log(1 + exp(s)) for s in signed), [(-1 if k == y else 1) / (1 + exp(-s)) for k, s in enumerate(signed)]
+
+
+def entmax(z: Sequence[mpf], alpha: float) -> list[mpf]:
+    """[(alpha - 1) z - tau]_+^(1 / (alpha - 1)): tau by bisection, up to alpha = 2 then by Newton."""
+    b = mpf(alpha) - 1
+    if not b:
+        return softmax(z)
+    low, high = b * max(z) - 1, b * max(z)
+    scaled = [b * x for x in z]
+    alive = [x for x in scaled if x > low]
+
+    def at(tau, scaled):
+        return [(x - tau) ** (1 / b) if x > tau else mpf(0) for x in scaled]
+
+    for _ in range(60 if b <= 1 else BITS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sum(at(middle, alive)) >= 1 else (low, middle)
+    for _ in range(8 if b <= 1 else 0):
+        slope = sum((x - low) ** (1 / b - 1) for x in alive if x > low) / b
+        low += (sum(at(low, alive)) - 1) / slope
+    return at(low, scaled)
+
+
+def _fenchel_young_loss(z, y, alpha=1.5):
+    p, a = entmax(z, alpha), mpf(alpha)
+    grad = [x - (k == y) for k, x in enumerate(p)]
+    if a == 1:
+        return _log_loss(p[y]), grad
+    negentropy = (sum(x**a for x in p) - 1) / (a * (a - 1))
+    return sum(x * w for x, w in zip(p, z, strict=True)) - negentropy - z[y], grad
+
+
 def _ssr_on_logits(z, y, scale=1.0, target=1.0):
     residuals = [x - mpf(target) * (k == y) for k, x in enumerate(z)]
     weights = [mpf(scale) if k == y else mpf(1) for k in range(len(z))]
@@ -99,12 +148,16 @@ OF_PROBABILITIES = {
     "poly1_loss": _poly1_loss,
     "lq_loss": _lq_loss,
     "power_loss": _power_loss,
+    "logit_adjusted_cross_entropy": _logit_adjusted_cross_entropy,
+    "spherical_score": _spherical_score,
 }
 OF_LOGITS = {
     "ssr_on_logits": _ssr_on_logits,
     "squentropy": _squentropy,
     "z_loss": _z_loss,
     "stablemax_cross_entropy": _stablemax_cross_entropy,
+    "sigmoid_binary_cross_entropy": _sigmoid_binary_cross_entropy,
+    "fenchel_young_loss": _fenchel_young_loss,
 }
 
 
@@ -121,7 +174,7 @@ def _through_softmax(z, value, slopes):
     return value, [x * (s - mean) for x, s in zip(p, slopes, strict=True)]
 
 
-def value_and_grad(name: str, logits: Sequence[float], y: int, **options: float) -> tuple[mpf, list[mpf]]:
+def value_and_grad(name: str, logits: Sequence[float], y: int, **options: Any) -> tuple[mpf, list[mpf]]:
     """The loss of one row and its gradient with respect to the logits, whose floating-point values are exact."""
     with mp.workprec(BITS):
         z = [mpf(float(x)) for x in logits]

@@ -12,7 +12,7 @@ def stub_trained(curves, asked=None):
 
     Args:
       curves: `curves(name, config, loss, rate, seed, steps) -> {metric: [E]}`; a metric that is left out is 0.5, and a
-        curve that ends in NaN is a run that has diverged.
+        curve that ends in NaN is a run that has diverged. Where options are tuned it gets the whole point as `rate`.
       asked: a list that collects (name, loss, seed, rate) of everything that is trained.
     """
 
@@ -21,9 +21,9 @@ def stub_trained(curves, asked=None):
         train = config.train
         steps = np.array(evaluation_steps(train.steps, every=train.evaluate_every, points=train.evaluations))
 
-        def lanes(arm, seeds, rates):
-            measured = {metric: np.full((len(rates), len(seeds), len(steps)), 0.5) for metric in METRICS}
-            for row, rate in enumerate(rates):
+        def lanes(arm, seeds, points):
+            measured = {metric: np.full((len(points), len(seeds), len(steps)), 0.5) for metric in METRICS}
+            for row, rate in enumerate(point if point.options else point.rate for point in points):
                 for column, seed in enumerate(seeds):
                     if asked is not None:
                         asked.append((name, arm.label, seed, rate))

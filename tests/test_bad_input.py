@@ -47,6 +47,8 @@ KNOBS = [
     ("lq_loss", "q"),
     ("focal_loss", "gamma"),
     ("poly1_loss", "epsilon"),
+    ("logit_adjusted_cross_entropy", "tau"),
+    ("fenchel_young_loss", "alpha"),
 ]
 
 
@@ -74,12 +76,13 @@ def test_misuse_of_the_other_functions(misuse):
     logits, labels = given.pop("logits"), given.pop("labels")
     expected = {"error": error, "message": message}
     raises_when_traced(losses.log_odds, logits, labels, **expected, **given)
+    raises_when_traced(losses.log_prob, logits, labels, **expected, **given)
     for name in ("cross_entropy", "ssr"):
         vector = np.ones(logits.shape, np.float32)
         raises_when_traced(getattr(losses, f"{name}_hessian"), logits, labels, **expected, **given)
         raises_when_traced(getattr(losses, f"{name}_hvp"), logits, labels, vector, **expected, **given)
     if "labels" not in change:
-        for name in ("softmax", "log_softmax", "logsumexp"):
+        for name in ("softmax", "log_softmax", "logsumexp", "entropy", "entmax"):
             raises_when_traced(getattr(losses, name), logits, **expected, **given)
         for name in ("cross_entropy", "ssr"):
             targets = np.full(logits.shape, 0.25, np.float32)
@@ -257,6 +260,10 @@ def test_a_label_of_logit_minus_infinity():
         "mean_absolute_error": 2.0,
         "z_loss": np.log(2) ** 2,
         "stablemax_cross_entropy": np.inf,
+        "logit_adjusted_cross_entropy": np.inf,
+        "sigmoid_binary_cross_entropy": np.inf,
+        "spherical_score": 1.0,
+        "fenchel_young_loss": np.inf,
     }
     assert set(expected) == set(LOSSES)
     for name in LOSSES:

@@ -2,11 +2,13 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.__main__ import main
-from experiments.bench import command, scaling, sweeps, tasks
+from experiments.bench import command, networks, scaling, sweeps, tasks
 from experiments.bench.timing import median_seconds, ratio_to_best
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 @pytest.fixture
 def tiny(monkeypatch):
-    monkeypatch.setattr(tasks, "SPECS", {"small": tasks.TaskSpec("iris", (4, 3), None, 6, 3)})
+    monkeypatch.setattr(tasks, "SPECS", {"small": tasks.TaskSpec("iris", tasks._of(networks.dense, 4, 3), None, 6, 3)})
     monkeypatch.setattr(command, "machine_limits", lambda runs: {"gemm_gflops": 1.0, "copy_gbps": 1.0, "exp_gps": 1.0})
 
 
@@ -63,3 +65,15 @@ def test_wrong_input_is_one_line_and_exit_code_2(words, expected, tmp_path, caps
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1
     assert expected in errors
+
+
+@pytest.mark.parametrize("name", ["small", "own-mlp", "deep", "cnn-small"])
+def test_what_a_user_would_write_computes_the_same_as_ours(name):
+    task = tasks.named_task(name)
+    network, inputs = task.network, jnp.asarray(task.inputs[:5])
+    params = network.ours.init(jax.random.key(0), inputs, task.num_classes)
+    with jax.numpy_rank_promotion("allow"):  # a user has no strict flags
+        ours, written = network.ours.apply(params, inputs), network.written(params, inputs)
+    np.testing.assert_allclose(ours, written, rtol=2e-4, atol=2e-5)
+    weights = sum(one.fan_in * one.fan_out for one in network.products)
+    assert weights == sum(leaf.size for leaf in jax.tree.leaves(params) if leaf.ndim == 2)

@@ -1,5 +1,6 @@
 """Datasets, their options and splits: what is promised, and the one line that comes when it cannot be kept."""
 
+import math
 import sys
 from itertools import pairwise
 
@@ -28,24 +29,25 @@ def toy(counts=(20, 30, 50), features=4) -> Dataset:
         ("iris", (150, 4), ("setosa", "versicolor", "virginica")),
         ("wine", (178, 13), ("class_0", "class_1", "class_2")),
         ("breast_cancer", (569, 30), ("malignant", "benign")),
-        ("digits", (1797, 64), tuple("0123456789")),
+        ("digits", (1797, 8, 8, 1), tuple("0123456789")),
         ("mixtures", (600, 10), ("0", "1", "2")),
         ("spirals", (600, 2), ("0", "1", "2")),
-        pytest.param("mnist5k", (5000, 784), tuple("0123456789"), marks=pytest.mark.slow),
+        ("heavy_tail", (160, 192), tuple(map(str, range(31)))),
+        pytest.param("mnist5k", (5000, 28, 28, 1), tuple("0123456789"), marks=pytest.mark.slow),
     ],
 )
 def test_built_in_datasets(name, shape, class_names):
     dataset = load_dataset(name, DataOptions())
     assert dataset.name == name
     assert dataset.inputs.shape == shape
-    assert len(dataset.feature_names) == shape[1]
+    assert len(dataset.feature_names) == math.prod(shape[1:])
     assert dataset.class_names == class_names
     assert dataset.labels.dtype == np.int32
     assert np.unique(dataset.labels).tolist() == list(range(len(class_names)))
 
 
 def test_every_built_in_dataset_is_tested():
-    assert set(DATASETS) == {"iris", "wine", "breast_cancer", "digits", "mnist5k", "mixtures", "spirals"}
+    assert set(DATASETS) == {"iris", "wine", "breast_cancer", "digits", "mnist5k", "mixtures", "spirals", "heavy_tail"}
 
 
 def test_mnist_without_its_extra(monkeypatch):
@@ -55,7 +57,7 @@ def test_mnist_without_its_extra(monkeypatch):
         load_dataset("mnist5k", DataOptions())
 
 
-@pytest.mark.parametrize("name", ["mixtures", "spirals"])
+@pytest.mark.parametrize("name", ["mixtures", "spirals", "heavy_tail"])
 def test_synthetic_data_depend_on_their_seed_alone(name):
     one, same, other = (load_dataset(name, DataOptions(generator_seed=seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.inputs, same.inputs)
@@ -80,6 +82,85 @@ def test_spiral_arms_are_one_arm_turned():
     np.testing.assert_allclose(np.exp(1j * angle), np.exp(1j * expected), atol=1e-9)
 
 
+def test_images_are_where_their_pixels_are():
+    dataset = load_dataset("digits", DataOptions())
+    (place,) = (i for i, name in enumerate(dataset.feature_names) if name == "pixel_2_5")
+    np.testing.assert_array_equal(dataset.inputs[:, 2, 5, 0], dataset.inputs.reshape(1797, 64)[:, place])
+
+
+def heavy(seeds=(0, 1, 2), **options):
+    options = DataOptions(**{"scale": "none", **options})
+    return split_dataset(load_dataset("heavy_tail", options), options, seeds, "float64")
+
+
+@pytest.mark.parametrize("m", [2, 4, 5])
+def test_heavy_tail_has_groups_of_equally_many_examples(m):
+    train, validation, test = heavy(m=m)
+    n, d, num_classes = m * 2**m, (m + 1) * 2**m, 2**m - 1
+    expected = [2 ** (m - i) for i in range(m) for _ in range(2**i)]
+    assert (len(expected), sum(expected)) == (num_classes, n)
+    for lane in range(3):
+        assert np.bincount(train.labels[lane]).tolist() == np.bincount(validation.labels[lane]).tolist() == expected
+        assert np.bincount(test.labels[lane]).tolist() == [m + 1] * num_classes
+    assert train.inputs.shape == validation.inputs.shape == (3, n, d)
+    assert 0 <= train.inputs.min() < 0.01
+    assert 0.99 < train.inputs.max() < 1
+    assert heavy(m=m, balanced_test=False).test.labels.tolist() == train.labels.tolist()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.2])
+def test_heavy_tail_is_tested_on_noisy_copies_of_training_rows(noise):
+    train, validation, test = heavy(noise=noise)
+    alike = heavy(noise=noise, balanced_test=False).test
+    for lane in range(3):
+        rows = train.inputs[lane]
+        for part in (validation, test, alike):
+            differences = part.inputs[lane][:, None] - rows[None, :]
+            nearest = np.square(differences).sum(axis=-1).argmin(axis=1)
+            np.testing.assert_array_equal(train.labels[lane][nearest], part.labels[lane])
+            assert differences[np.arange(len(nearest)), nearest].std() == pytest.approx(noise, rel=0.02)
+    if noise:
+        assert not np.isclose(alike.inputs, validation.inputs).all()  # fresh noise for each part
+
+
+def test_heavy_tail_is_drawn_anew_for_every_seed():
+    one, other = heavy((0, 1)), heavy((1, 5))
+    for name in one._fields:
+        first, second = getattr(one, name), getattr(other, name)
+        np.testing.assert_array_equal(first.inputs[1], second.inputs[0])
+        np.testing.assert_array_equal(first.labels[1], second.labels[0])
+        assert not np.isclose(first.inputs[0], first.inputs[1]).any(axis=1).all()
+    fixed = heavy((0, 1), split=SplitOptions(seed=1))
+    np.testing.assert_array_equal(fixed.train.inputs, one.train.inputs[1])
+    assert not np.isclose(heavy((1,), generator_seed=7).train.inputs[0], one.train.inputs[1]).all()
+
+
+def test_heavy_tail_is_scaled_by_its_training_part_and_may_have_label_noise():
+    scaled, noisy = heavy(scale="standardize"), heavy(label_noise=0.1)
+    np.testing.assert_allclose(scaled.train.inputs.mean(axis=1), 0, atol=1e-12)
+    assert ((noisy.train.labels != heavy().train.labels).sum(axis=1) == 16).all()
+    np.testing.assert_array_equal(noisy.test.labels, heavy().test.labels)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "message"),
+    [
+        ("iris", {"m": 5}, r"^data\.m: expected none, as only the data set heavy_tail has groups of classes, got 5$"),
+        (
+            "heavy_tail",
+            {"imbalance": 10.0},
+            r"^data\.imbalance: expected none, as heavy_tail is drawn with .*, got 10\.0$",
+        ),
+        ("heavy_tail", {"classes": (0, 1)}, r"^data\.classes: expected none"),
+        ("heavy_tail", {"examples": 50}, r"^data\.examples: expected none"),
+        ("heavy_tail", {"split": SplitOptions(test=0.3)}, r"^data\.split\.test: expected none, .* got 0\.3$"),
+    ],
+)
+def test_options_that_a_data_set_has_no_use_for(spec, options, message):
+    with pytest.raises(UserError, match=message):
+        load_dataset(spec, DataOptions(**options))
+
+
 # --- options ---
 
 
@@ -90,6 +171,8 @@ def test_spiral_arms_are_one_arm_turned():
         ({"label_noise": 1.5}, "label_noise: expected a fraction between 0 and 1, got 1.5"),
         ({"label_noise": float("nan")}, "label_noise"),
         ({"scale": "minmix"}, "scale: expected one of standardize, minmax, unit, none, got 'minmix'"),
+        ({"m": 1}, "m: expected a whole number from 2 to 10, got 1"),
+        ({"m": 11}, "m: expected a whole number from 2 to 10, got 11"),
         ({"num_classes": 1}, "num_classes: expected a whole number from 2, got 1"),
         ({"separation": float("inf")}, "separation: expected a number from 0, got inf"),
     ],
@@ -259,6 +342,25 @@ def test_digits_and_unit_scale_is_division_by_16():
     train = split_dataset(dataset, options, [], "float32").train
     rows = split_indices(dataset.labels, options.split, 0)[0]
     np.testing.assert_array_equal(train.inputs, (dataset.inputs[rows] / 16).astype(np.float32))
+
+
+@pytest.mark.parametrize("scale", ["standardize", "minmax", "unit", "none"])
+def test_images_are_split_and_scaled_as_the_rows_of_their_pixels(scale):
+    flat = toy(features=12)
+    images = flat._replace(inputs=flat.inputs.reshape(100, 2, 3, 2))
+    options = DataOptions(scale=scale, label_noise=0.1)
+    for row, image in zip(*(split_dataset(one, options, [0, 1], "float32") for one in (flat, images)), strict=True):
+        assert image.inputs.shape == (*image.labels.shape, 2, 3, 2)
+        np.testing.assert_array_equal(image.inputs.reshape(row.inputs.shape), row.inputs)
+        np.testing.assert_array_equal(image.labels, row.labels)
+
+
+def test_a_pixel_that_is_too_large_is_named():
+    dataset = toy(features=12)
+    inputs = dataset.inputs.reshape(100, 2, 3, 2)
+    inputs[:, 1, 0, 1] = 1e200
+    with pytest.raises(UserError, match="values of 'x7' are too large for float32"):
+        split_dataset(dataset._replace(inputs=inputs), DataOptions(scale="none"), [0], "float32")
 
 
 @pytest.mark.parametrize("scale", ["none", "standardize"])

@@ -36,6 +36,15 @@ BOUNDS = {
     ("ssr", np.float64): Bounds(32, INF, INF, 8e-15, 128),
     ("true_class_ssr", np.float32): Bounds(16, 16, 16, 2e-6, 8),
     ("true_class_ssr", np.float64): Bounds(32, 32, 32, 8e-15, 24),
+    ("logit_adjusted_cross_entropy", np.float32): Bounds(8, 8, 12, INF, 8),  # without a prior it is cross-entropy
+    ("logit_adjusted_cross_entropy", np.float64): Bounds(16, 16, 24, INF, 24),
+    ("sigmoid_binary_cross_entropy", np.float32): Bounds(8, 8, 8, 1e-6, INF),
+    ("sigmoid_binary_cross_entropy", np.float64): Bounds(16, 16, 16, 4e-15, INF),
+    ("spherical_score", np.float32): Bounds(16, 16, 24, 2e-6, 16),
+    ("spherical_score", np.float64): Bounds(32, 32, 48, 8e-15, 24),
+    # As a class reaches the border of the support its probability is (reach - delta)^2, of two nearly equal numbers.
+    ("fenchel_young_loss", np.float32): Bounds(16, INF, INF, 2e-6, 8),
+    ("fenchel_young_loss", np.float64): Bounds(32, INF, INF, 8e-15, 24),
 }
 CLASSES = (3, *(pytest.param(classes, marks=pytest.mark.slow) for classes in (2, 10, 100, 1000)))
 DTYPES = (np.float32, pytest.param(np.float64, marks=pytest.mark.slow))
@@ -87,7 +96,7 @@ def row_sum(grad, exact):
 @pytest.mark.parametrize("axis", [-1, pytest.param(0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["cross_entropy", "ssr", "true_class_ssr"])
+@pytest.mark.parametrize("name", dict.fromkeys(name for name, _ in BOUNDS))
 def test_bounds(name, dtype, classes, axis):
     bounds = BOUNDS[name, dtype]
     with jax.enable_x64(dtype == np.float64):

@@ -2,6 +2,7 @@
 
 Files of their own have exactness in units of the last place (`test_loss_precision.py`), bad input and reductions
 (`test_bad_input.py`), the families (`test_families.py`), second derivatives in closed form (`test_second_order.py`),
+the losses for classes as they are (`test_classes.py`), log-probabilities, entropy and entmax (`test_predictions.py`),
 what a reverse pass keeps (`test_residuals.py`) and the conventions of other libraries (`test_parity.py`).
 """
 
@@ -44,6 +45,15 @@ CASES = [
     ("mean_absolute_error", {}, ROUNDING),
     ("z_loss", {}, ROUNDING),
     ("stablemax_cross_entropy", {}, ROUNDING),
+    ("logit_adjusted_cross_entropy", {}, ROUNDING),
+    ("logit_adjusted_cross_entropy", {"prior": np.array([0.5, 2.0**-7, 0.125, 2.0**-15, 0.25])}, ROUNDING),
+    ("logit_adjusted_cross_entropy", {"prior": np.array([8, 1, 1024, 2, 3]), "tau": 1.5}, ROUNDING),
+    ("sigmoid_binary_cross_entropy", {}, ROUNDING),
+    ("spherical_score", {}, ROUNDING),
+    ("fenchel_young_loss", {}, ROUNDING),
+    ("fenchel_young_loss", {"alpha": 1.0}, 1e-4),
+    ("fenchel_young_loss", {"alpha": 1.25}, 1e-4),
+    ("fenchel_young_loss", {"alpha": 2.0}, 1e-4),
 ]
 # Two losses of probabilities and one of logits stand for the others where compiling takes long.
 NAMES = list(LOSSES)
@@ -226,13 +236,16 @@ def test_with_manual_grad_uses_the_gradient_it_is_given():
     np.testing.assert_allclose(forward, expected @ z, rtol=1e-6)
 
 
+LATER = ("_adjusted", "_one_against_rest", "_spherical", "_fenchel_young")
+
+
 def test_autodiff_does_not_use_the_gradients_written_by_hand(monkeypatch):
     """The comparison of the two would be circular."""
 
     def forbidden(*args, **kwargs):
         raise AssertionError("autodiff called a hand-written gradient")
 
-    for module in ("_cross_entropy", "_ssr", "_of_label", "_power", "_on_logits", "_stablemax"):
+    for module in ("_cross_entropy", "_ssr", "_of_label", "_power", "_on_logits", "_stablemax", *LATER):
         module = importlib.import_module(f"ce_jax.losses.{module}")
         for attribute in [name for name in vars(module) if name.endswith("_grad")]:
             monkeypatch.setattr(module, attribute, forbidden)

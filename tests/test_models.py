@@ -31,7 +31,9 @@ def problem(activation="tanh", hidden=(5, 4), classes=3, features=3, samples=7):
 
 def test_apply_and_columns_are_the_same_map():
     model, params, inputs, _ = problem()
-    np.testing.assert_allclose(model.apply(params, inputs), model.columns(params, inputs.T).T, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        model.apply(params, inputs), model.columns(model.packed(params), inputs).T, rtol=2e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("start", ["he", "glorot", "gentle", "saturated", (0.3, 0.7)])

@@ -39,6 +39,7 @@ HOUSE = (
     "experiments.progress",
     "experiments.runtime",
     "experiments.data",
+    "experiments.examples",
     "experiments.config",
     "experiments.pages",
     "experiments.run",
@@ -50,7 +51,7 @@ HOUSE = (
     "experiments.__main__",
 )
 # What a function may import when it is called: libraries that are optional, or slow to import and rarely needed.
-WHEN_CALLED = {"mlxtend", "sklearn", "torch"}
+WHEN_CALLED = {"equinox", "flax", "mlxtend", "sklearn", "torch"}
 
 
 def module_name(path):
@@ -234,9 +235,11 @@ def test_every_door_is_there():
     """What users import from the top level, by the names of the field."""
     losses = "cross_entropy ssr true_class_ssr ssr_on_logits lq_loss power_loss focal_loss poly1_loss squentropy"
     losses = [*losses.split(), "mean_absolute_error", "z_loss", "stablemax_cross_entropy"]
+    losses += ["logit_adjusted_cross_entropy", "sigmoid_binary_cross_entropy", "spherical_score", "fenchel_young_loss"]
     losses += [f"{name}_{form}" for name in ("cross_entropy", "ssr") for form in ("with_targets", "from_probs")]
     losses += ["true_class_ssr_from_probs"]
     others = "softmax log_softmax logsumexp log_odds Loss LOSSES with_manual_grad mean_over validate_labels audit"
+    others += " log_prob entropy entmax class_weights"
     others += " cross_entropy_hessian ssr_hessian cross_entropy_hvp ssr_hvp linear mlp backprop make_train sweep"
     others += " steps_to_target survival rmst bootstrap_ci probability_of_improvement performance_profile iqm"
     for name in (*losses, *(f"{name}_grad" for name in losses), *others.split()):

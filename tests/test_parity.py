@@ -72,6 +72,8 @@ THEIRS = {
         ),
         (lambda: optax.losses.squared_error(P.astype(np.float32), ONEHOT).sum(-1), {}),
         (lambda: optax.losses.l2_loss(P.astype(np.float32), ONEHOT).sum(-1), {}),
+        (lambda: optax.losses.sigmoid_binary_cross_entropy(jnp.asarray(Z), ONEHOT).sum(-1), {}),
+        (lambda: optax.losses.multiclass_sparsemax_loss(jnp.asarray(Z), jnp.asarray(Y)), {}),
     ],
     "PyTorch": [
         (lambda: torch_loss("cross_entropy", Z, IGNORED), {"y": IGNORED}),

@@ -78,9 +78,22 @@ def test_npz(tmp_path, labels):
     inputs = np.arange(48.0).reshape(12, 2, 2)
     np.savez_compressed(tmp_path / "arrays.npz", inputs=inputs, kinds=labels)
     dataset = load_dataset(f"npz:{tmp_path / 'arrays.npz'}", DataOptions(label="kinds"))
-    np.testing.assert_array_equal(dataset.inputs, inputs.reshape(12, 4))
+    np.testing.assert_array_equal(dataset.inputs, inputs[..., None])
     assert dataset.class_names == ("u", "v")
     assert dataset.labels.tolist() == [0, 1] * 6
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [((6, 5), (6, 5)), ((6, 4, 3), (6, 4, 3, 1)), ((6, 4, 3, 2), (6, 4, 3, 2)), ((6, 1, 2, 3, 4),) * 2],
+)
+def test_npz_keeps_the_shape_of_its_inputs(tmp_path, shape, kept):
+    inputs = np.arange(np.prod(shape)).reshape(shape)
+    np.savez(tmp_path / "arrays.npz", inputs=inputs, labels=[0, 1] * 3)
+    dataset = load_dataset(f"npz:{tmp_path / 'arrays.npz'}", DataOptions())
+    assert dataset.inputs.shape == kept
+    np.testing.assert_array_equal(dataset.inputs.reshape(shape), inputs)
+    assert len(dataset.feature_names) == np.prod(shape[1:])
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
@@ -99,8 +112,8 @@ def test_idx(tmp_path):
     first = load_dataset(f"idx:{tmp_path}", DataOptions())
     write_idx(tmp_path, "t10k", images[12:], labels[12:])
     both = load_dataset(f"idx:{tmp_path}", DataOptions())
-    np.testing.assert_array_equal(first.inputs, images[:12].reshape(12, 6))
-    np.testing.assert_array_equal(both.inputs, images.reshape(20, 6))
+    np.testing.assert_array_equal(first.inputs, images[:12, :, :, None])
+    np.testing.assert_array_equal(both.inputs, images[..., None])
     assert both.class_names == ("3", "4")
     assert both.feature_names[-1] == "pixel_1_2"
 
@@ -166,12 +179,13 @@ def test_parquet_that_cannot_be_used(tmp_path):
     [
         ({"input": np.ones((9, 2)), "labels": np.arange(9)}, "no array 'inputs'.*did you mean 'input'"),
         ({"inputs": np.ones((9, 2)), "label": np.arange(9)}, "no array 'labels'.*did you mean 'label'"),
-        ({"inputs": np.ones(9), "labels": np.arange(9)}, r"expected 'inputs' \[N, D\] of numbers, got float64 \[9\]"),
+        ({"inputs": np.ones(9), "labels": np.arange(9)}, r"'inputs' \[N, D\] or .* of numbers, got float64 \[9\]"),
         ({"inputs": np.full((9, 2), "a"), "labels": np.arange(9)}, "of numbers, got <U1"),
         ({"inputs": np.ones((9, 2)), "labels": np.arange(8)}, r"'labels' of shape \[9\].*got shape \[8\]"),
         ({"inputs": np.ones((9, 2)), "labels": np.eye(9)}, r"got shape \[9, 9\]"),
         ({"inputs": np.ones((0, 2)), "labels": np.ones(0)}, r"'inputs' of shape \[0, 2\] is empty"),
         ({"inputs": np.array([[1, 2], [3, np.nan]]), "labels": np.arange(2)}, "row 2, feature 2: .* got nan"),
+        ({"inputs": np.array([[[1, 2], [3, np.inf]]] * 2), "labels": np.arange(2)}, "row 1, feature 4: .* got inf"),
         (
             {"inputs": np.ones((2, 2)), "labels": np.array(["a", None])},
             "not plain arrays in an npz archive .*Object arrays",

@@ -9,7 +9,7 @@ from ce_jax.comparing import (
     Curves,
     Redrawn,
     bounded,
-    choose_rate,
+    choose_point,
     finding,
     headline,
     near_cliff,
@@ -156,14 +156,14 @@ def test_a_rate_under_which_a_tuning_seed_diverges_is_left_to_the_last():
     times[2, 3] = np.nan
     curves = curves_of({"ssr": times})
     tuning = curves.at_seeds(slice(10))["ssr"]
-    assert choose_rate(tuning, STEPS, OPTIONS).rate == 1
+    assert choose_point(tuning, STEPS, OPTIONS).row == 1
     assert near_cliff(tuning, 1)
     assert not near_cliff(tuning, 0)
     later = curves.at_seeds(slice(10, 20))["ssr"]  # no seed of these diverges
-    assert choose_rate(later, STEPS, OPTIONS).rate == 2
+    assert choose_point(later, STEPS, OPTIONS).row == 2
     everywhere = times.copy()
     everywhere[:, 3] = np.nan
-    assert choose_rate(curves_of({"ssr": everywhere})["ssr"], STEPS, OPTIONS).rate == 2
+    assert choose_point(curves_of({"ssr": everywhere})["ssr"], STEPS, OPTIONS).row == 2
     redrawn = Redrawn(curves.at_seeds(slice(10)), curves.at_seeds(slice(10, 20)), OPTIONS)
     # Redrawn without that seed, which happens in .9^10 of the cases, the largest rate is fine.
     assert redrawn.shares("ssr")[2] == pytest.approx(0.9**10, abs=0.05)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ce_jax.comparing import AnalysisOptions, Curves, caveats, choose_rate, long_reached, retired, summarise
+from ce_jax.comparing import AnalysisOptions, Curves, caveats, choose_point, long_reached, retired, summarise
 from ce_jax.sweeping import Plan
 from experiments.files import read_arrays
 from experiments.run import execute, trainer
@@ -159,7 +159,7 @@ def test_accuracy_beyond_the_highest_target_breaks_no_tie_where_runs_are_retired
     found = curves(ssr=[[[0.1, 0.6, 0.6, 0.4]], [[0.1, 0.6, 0.7, 0.7]], [[0.1, 0.6, 0.7, 0.9]]])
 
     def chosen(found):
-        return choose_rate(found["ssr"], found.steps, options).rate
+        return choose_point(found["ssr"], found.steps, options).row
 
     assert chosen(found) == 2
     assert chosen(with_marks(found, [[[1, 1, 1, 1]], [[1, 1, 1, 0]], [[1, 1, 1, 1]]])) == 1

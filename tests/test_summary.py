@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from ce_jax import compare, linear, mlp
-from ce_jax.comparing import AnalysisOptions, Curves, choose_rate, choose_rates, diverged, summarise, times_to
+from ce_jax.comparing import AnalysisOptions, Curves, choose_point, choose_points, diverged, summarise, times_to
 from ce_jax.training import METRICS
 from experiments.data import DataOptions, load_dataset
 from experiments.files import read_arrays
@@ -32,7 +32,7 @@ def curves(**accuracy):
 
 def chosen(found, loss, options=OPTIONS):
     """The rate that the first two seeds choose."""
-    return choose_rate(found.at_seeds(slice(2))[loss], found.steps, options)
+    return choose_point(found.at_seeds(slice(2))[loss], found.steps, options)
 
 
 # Two tuning seeds, then three fresh ones; two rates. Times to .9 by hand, rate by rate, seed by seed.
@@ -61,13 +61,13 @@ def test_rates_are_chosen_on_tuning_seeds_alone():
     # Cross-entropy: rate 1 has mean (20 + 40) / 2, rate 10 has 10. SSR: rate 1 wins on the tuning seeds.
     assert chosen(found, "cross_entropy") == (1, 1)
     assert chosen(found, "ssr") == (0, -1)
-    assert choose_rates(found.at_seeds(slice(2)), OPTIONS) == {"ssr": (0, -1), "cross_entropy": (1, 1)}
+    assert choose_points(found.at_seeds(slice(2)), OPTIONS) == {"ssr": (0, -1), "cross_entropy": (1, 1)}
     # On fresh seeds, poisoned, the chosen rates never get there and others are there at once: nobody may look at them.
     for loss, rate in (("cross_entropy", 1), ("ssr", 0)):
         accuracy = found[loss]["validation_accuracy"]
         accuracy[:, 2:], accuracy[rate, 2:] = 1.0, 0.0
-    on_all = choose_rates(found, OPTIONS)
-    assert on_all["cross_entropy"].rate == 0  # a seed of SSR's other rate has diverged, which keeps it where it is
+    on_all = choose_points(found, OPTIONS)
+    assert on_all["cross_entropy"].row == 0  # a seed of SSR's other rate has diverged, which keeps it where it is
     found = summarise({}, found, 2, OPTIONS)["losses"]
     assert (found["cross_entropy"]["best_learning_rate"], found["ssr"]["best_learning_rate"]) == (10.0, 1.0)
 
@@ -82,13 +82,13 @@ def test_rates_are_chosen_by_the_validation_metric():
 def test_final_accuracy_may_choose_instead():
     early, late = [0.1, 0.9, 0.9, 0.9], [0.1, 0.2, 0.3, 1.0]
     found = curves(ssr=[[early] * 3, [late] * 3])
-    assert chosen(found, "ssr").rate == 0
+    assert chosen(found, "ssr").row == 0
     by_accuracy = AnalysisOptions(targets=(0.5, 0.9), tune_by="final_accuracy")
-    assert chosen(found, "ssr", by_accuracy).rate == 1
+    assert chosen(found, "ssr", by_accuracy).row == 1
 
 
 def test_ties_go_to_the_smaller_rate():
-    assert chosen(curves(ssr=[[FAST] * 3] * 3), "ssr").rate == 0
+    assert chosen(curves(ssr=[[FAST] * 3] * 3), "ssr").row == 0
 
 
 def test_summary_by_hand():
@@ -161,6 +161,21 @@ def test_run_table():
     assert table["train.steps"].unique().to_list() == [40]
 
 
+@pytest.mark.usefixtures("quick_compilation")
+def test_compare_takes_images():
+    """The same numbers as their rows; what is counted are examples and the numbers of one of them."""
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.normal(size=(60, 2, 3, 1)), np.repeat(["a", "b"], 30)
+    knobs = {"model": linear(), "steps": 5, "seeds": 2, "tuning_seeds": 2, "widen": 0, "resamples": 99}
+    knobs["learning_rates"] = {"low": 0.1, "high": 1, "count": 2}
+    images, rows = (compare(one, labels, **knobs) for one in (inputs, inputs.reshape(60, 6)))
+    assert images.summary == rows.summary
+    assert images.summary["workload"]["features"] == 6
+    assert images.summary["workload"]["examples"] == {"train": 36, "validation": 12, "test": 12}
+    for name, curve in rows.curves.to_arrays().items():
+        np.testing.assert_array_equal(images.curves.to_arrays()[name], curve, err_msg=name)
+
+
 # What the small experiment of the command line says, and other words for it with what they mean to `compare`.
 SMALL = {
     "model": linear(),
@@ -184,11 +199,20 @@ WORDS = {
     "gradient=manual": {"gradient": "manual"},
     "data.label_noise=0.1": {"label_noise": 0.1},
     "data.scale=minmax": {"scale": "minmax"},
+    "data.imbalance={zipf=1}": {"imbalance": {"zipf": 1.0}},
+    "data.balanced_test=false": {"balanced_test": False},
     "data.split.validation=40": {"split": {"validation": 40}},
     "train.batch_size=16": {"batch_size": 16},
     "train.evaluate_every=6": {"evaluate_every": 6},
     "train.dtype=float64": {"dtype": "float64"},
+    "train.schedule=cosine": {"schedule": "cosine"},
     "sweep.first_seed=7": {"first_seed": 7},
+    "sweep.search=random": {"search": "random"},
+    "sweep.draws=5": {"draws": 5},
+    "sweep.options.b2=0.9,0.99": {"options": {"b2": [0.9, 0.99]}},
+    "sweep.options.weight_decay={low=0.001, high=0.1}": {
+        "options": {"b2": [0.9, 0.99], "weight_decay": {"low": 0.001, "high": 0.1}}
+    },
     "sweep.retire_reached=true": {"retire_reached": True},
     "analysis.target_metric=test_accuracy": {"target_metric": "test_accuracy"},
     "analysis.sustained=2": {"sustained": 2},

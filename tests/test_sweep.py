@@ -11,9 +11,10 @@ from ce_jax.analysis import steps_to_target
 from ce_jax.losses import LOSSES
 from ce_jax.models import mlp
 from ce_jax.sweeping import Checkpoint, Plan, blocks, compile_wave, plan_waves, sweep
-from ce_jax.training import METRICS, Hyperparameters, Splits, make_train
+from ce_jax.training import AT_END, METRICS, Hyperparameters, Splits, make_train
 from tests.test_training import data
 
+EVERY = (*METRICS, *AT_END)
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SEEDS = (3, 1, 4, 15, 9)
@@ -33,6 +34,9 @@ def test_a_lane_equals_a_solo_run(plan):
                 np.testing.assert_allclose(
                     found[metric][row, column], solo[metric], rtol=1e-4, atol=1e-5, err_msg=f"{metric} {seed} {rate}"
                 )
+            by_class = found["test_class_accuracy"]
+            assert by_class.shape == (3, 5, 3)
+            np.testing.assert_allclose(by_class[row, column], solo["test_class_accuracy"][-1], atol=1e-6)
 
 
 @pytest.mark.slow
@@ -70,9 +74,9 @@ def test_segments_and_checkpoints_change_nothing():
     assert [one.segment for one in saved] == [1, 2, 3]
     for checkpoint in saved:
         again = cut.run((3, 1), hyper, data(), checkpoint=checkpoint)
-        for metric in METRICS:
+        for metric in EVERY:
             np.testing.assert_array_equal(again[metric], found[metric], err_msg=metric)
-    for metric in METRICS:
+    for metric in EVERY:
         np.testing.assert_allclose(found[metric], whole[metric], rtol=1e-5, atol=1e-6, err_msg=metric)
 
 
@@ -88,11 +92,14 @@ def test_hyperparameters_that_diverge_are_retired():
     assert [len(one.columns) for one in saved] == [2, 2, 2]
     assert set(saved[0].columns) == {1, 5}
     again = wave.run((3, 1), rates, data(), checkpoint=Checkpoint.from_arrays(saved[1].to_arrays()))
-    for metric in METRICS:
+    for metric in EVERY:
         np.testing.assert_allclose(found[metric], whole[metric], rtol=1e-5, atol=1e-6, err_msg=metric)
         np.testing.assert_array_equal(again[metric], found[metric], err_msg=metric)
     hopeless = Hyperparameters(np.full(8, 1e12, np.float32), {})
-    assert np.isnan(wave.run((3, 1), hopeless, data())["train_loss"][..., -1]).all()
+    lost = wave.run((3, 1), hopeless, data())
+    assert np.isnan(lost["train_loss"][..., -1]).all()
+    assert lost["test_class_accuracy"].shape == (8, 2, 3)
+    assert np.isnan(lost["test_class_accuracy"]).all()
 
 
 # Whether a rate reaches 0.9 depends on the rate alone, and by far: two never do, the others within six steps or so.
@@ -132,6 +139,10 @@ def test_what_is_done_is_retired():
         last = measured.sum(axis=-1, keepdims=True) - 1
         stands = np.where(measured, whole[metric], np.take_along_axis(whole[metric], last, axis=-1))
         np.testing.assert_allclose(found[metric], stands, rtol=1e-5, atol=1e-6, err_msg=metric)
+    by_class = found["test_class_accuracy"]
+    np.testing.assert_array_equal(np.isnan(by_class), np.isnan(by_class[..., :1]) & np.ones(3, bool))
+    assert np.isnan(by_class).any(axis=-1).tolist() == (~measured[..., -1] | np.isnan(found["ssr"][..., -1])).tolist()
+    np.testing.assert_allclose(by_class[[0, 6]], whole["test_class_accuracy"][[0, 6]], atol=1e-6)
     made, spared = (sum(column) for column in zip(*told, strict=True))
     assert made + spared == 8 * 2 * 40
     assert spared > 0

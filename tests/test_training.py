@@ -10,6 +10,7 @@ import pytest
 from ce_jax.losses import LOSSES, Loss, cross_entropy
 from ce_jax.models import linear, mlp
 from ce_jax.training import (
+    AT_END,
     METRICS,
     Hyperparameters,
     Part,
@@ -73,7 +74,7 @@ def test_training_equals_a_numpy_loop(loss, gradient):
     np.testing.assert_allclose(found["gradient_norm"], norms, rtol=1e-4)
     np.testing.assert_allclose(found["validation_accuracy"], accuracies, atol=1e-6)
     np.testing.assert_allclose(found["train_loss"], found[loss], rtol=1e-6)
-    assert set(found) == set(METRICS)
+    assert set(found) == {*METRICS, *AT_END}
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,17 @@ def test_divergence_is_a_status():
 def test_ties_are_not_correct():
     train = make_train(linear(start=(0.0,)), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 1))
     assert train(jax.random.key(0), Hyperparameters(0.0, {}), data())["train_accuracy"].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("knobs", [{}, {"batch_size": 5}, {"gradient": "manual", "row_block": 7}])
+def test_a_dense_model_flattens_images(knobs):
+    """Inputs [N, 1, 3, 1] give the curves of their rows, to the last bit."""
+    flat = data()
+    images = jax.tree.map(lambda leaf: leaf.reshape(-1, 1, 3, 1) if leaf.ndim == 2 else leaf, flat)
+    train = make_train(mlp((4,)), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 3), **knobs)
+    one, other = (jax.jit(train)(jax.random.key(0), Hyperparameters(0.5, {}), each) for each in (flat, images))
+    for metric in METRICS:
+        np.testing.assert_array_equal(one[metric], other[metric], err_msg=metric)
 
 
 def test_double_precision_is_kept():

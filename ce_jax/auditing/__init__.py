@@ -7,7 +7,7 @@ FORMULAS, torch_formulas  what optax, the textbook and PyTorch compute in place 
 PEERS, torch_peers        the same with derivatives, measured beside the loss
 """
 
-from ce_jax.auditing._audit import FIRST_ORDER, PROGRAMS, ROUTES, Program, Record, audit, label_of
+from ce_jax.auditing._audit import FIRST_ORDER, PROGRAMS, ROUTES, Option, Program, Record, audit, label_of
 from ce_jax.auditing._bounds import BOUNDS, Bound, BoundCheck, check_bounds
 from ce_jax.auditing._formulas import FORMULAS, have_torch, torch_formulas
 from ce_jax.auditing._margins import error_against_margin
@@ -24,6 +24,7 @@ __all__ = [
     "ROUTES",
     "Bound",
     "BoundCheck",
+    "Option",
     "Peer",
     "Program",
     "Record",

@@ -79,13 +79,17 @@ class Record(NamedTuple):
     reference: str
 
 
-def label_of(name: str, options: Mapping[str, float]) -> str:
+# An option of a loss: a number, or a function of the number of classes, which is shown by its name.
+Option = float | Callable[[int], Any]
+
+
+def label_of(name: str, options: Mapping[str, Option]) -> str:
     """The name of a loss with its options.
 
     >>> label_of("power_loss", {"beta": 0.5})
     'power_loss(beta=0.5)'
     """
-    shown = ", ".join(f"{key}={value:g}" for key, value in options.items())
+    shown = ", ".join(f"{k}={getattr(v, '__name__', v) if callable(v) else f'{v:g}'}" for k, v in options.items())
     return f"{name}({shown})" if shown else name
 
 
@@ -93,7 +97,7 @@ def audit(
     loss: Loss | str | Callable[..., Array],
     *,
     dtype: str = "float32",
-    options: Mapping[str, float] | Sequence[Mapping[str, float]] = (),
+    options: Mapping[str, Option] | Sequence[Mapping[str, Option]] = (),
     programs: Sequence[Program] = PROGRAMS,
     peers: Mapping[str, Peer] = PEERS,
     seed: int = 0,
@@ -108,7 +112,8 @@ def audit(
       loss: a `Loss`, a name in `LOSSES`, or a function of (logits [N, K], labels [N]) that returns [N]. Routes that a
         loss lacks (`grad` or `manual` is None) are left out.
       dtype: of the logits: float64, float32, bfloat16 or float16.
-      options: keyword arguments of the loss, all numbers; or several such sets, which share one compiled program.
+      options: keyword arguments of the loss, numbers or functions of the number of classes that give an array; or
+        several such sets, which share one compiled program.
       programs: numbers of classes, routes and rows per regime.
       peers: what to measure beside it; see `PEERS`.
       seed: of the rows; the same seed gives the same rows.
@@ -138,7 +143,7 @@ def _most_for_differences(dtype: str) -> int:
 
 
 def _audit_program(
-    loss: Loss, sets: Sequence[Mapping[str, float]], program: Program, dtype: str, peers: Mapping[str, Peer], seed: int
+    loss: Loss, sets: Sequence[Mapping[str, Option]], program: Program, dtype: str, peers: Mapping[str, Peer], seed: int
 ) -> list[Record]:
     num_classes, wanted, rows, with_peers = program
     peers = peers if with_peers and AUTODIFF in wanted else {}
@@ -146,7 +151,8 @@ def _audit_program(
     batch = make_batch(regimes, num_classes, rows, dtype, seed)
     where = batch.where if "masked class" in regimes else None
     records: list[Record] = []
-    for options, ours in zip(sets, run_routes(loss, wanted, batch, where, sets), strict=True):
+    given = [{k: v(num_classes) if callable(v) else v for k, v in options.items()} for options in sets]
+    for shown, options, ours in zip(sets, given, run_routes(loss, wanted, batch, where, given), strict=True):
         results, second = {OURS: ours}, HESSIAN in wanted
         if loss.name in DEFINITIONS:
             exact = truth(loss.name, batch.logits, batch.labels, where=batch.where, options=options, second=second)
@@ -156,7 +162,7 @@ def _audit_program(
             exact, kind = differences(loss.value, batch, where, options, second), "finite differences"
         record = partial(
             Record,
-            loss=label_of(loss.name, options),
+            loss=label_of(loss.name, shown),
             dtype=dtype,
             num_classes=num_classes,
             rows=rows,
@@ -171,7 +177,7 @@ def run_routes(
     wanted: Sequence[str],
     batch: Batch,
     where: NDArray[np.bool_] | None,
-    sets: Sequence[Mapping[str, float]] = ({},),
+    sets: Sequence[Mapping[str, Any]] = ({},),
 ) -> list[dict[str, NDArray[Any]]]:
     """The results of every route for every set of options; one compiled program, in which options are traced."""
     routes = _routes(loss, wanted)
@@ -186,7 +192,7 @@ def run_routes(
 
 
 def run_peers(
-    name: str, batch: Batch, where: NDArray[np.bool_] | None, options: Mapping[str, float], peers: Mapping[str, Peer]
+    name: str, batch: Batch, where: NDArray[np.bool_] | None, options: Mapping[str, Any], peers: Mapping[str, Peer]
 ) -> dict[str, dict[str, NDArray[Any]]]:
     """The results of every peer that has the loss `name`, by peer and route."""
     results = {peer: run(name, batch.logits, batch.labels, where, options) for peer, run in peers.items()}

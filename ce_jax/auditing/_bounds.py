@@ -63,6 +63,16 @@ BOUNDS: tuple[Bound, ...] = (
     *_both("SSR, sum of a gradient's row", SSR, GRADIENTS, "row_sum", 128, 128),
     *_both("every loss, value and gradient", None, (VALUE, *GRADIENTS), "relative", 1e-4, 1e-12),
     *_both("every loss, Hessian", None, (HESSIAN,), "relative", 1e-4, 1e-12),
+    # What JAX has to return in half precision is rounded to that at the end: eps of the dtype, see `limit_for`.
+    Bound(
+        "p = .999 of 32,000 classes, gradient",
+        ("cross_entropy",),
+        GRADIENTS,
+        "relative",
+        SINGLE,
+        2e-6,
+        num_classes=(32_000, 32_000),
+    ),
     *_both(
         "your loss: the routes agree with its finite differences",
         None,

@@ -1,6 +1,7 @@
 """A reference for losses of unknown definition: their own value in float64 and its finite differences."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ def differences(
     value: Callable[..., Array],
     batch: Batch,
     where: NDArray[np.bool_] | None,
-    options: Mapping[str, float],
+    options: Mapping[str, Any],
     second: bool,
 ) -> dict[str, Exact]:
     """Value, gradient and Hessian by finite differences; NaN in rows where they are not good for six digits.

@@ -63,6 +63,37 @@ def _stablemax(logits, labels, where):
     return -jnp.log(_at(s / jnp.sum(s, -1, keepdims=True), labels))
 
 
+def _logit_adjusted(logits, labels, where, prior=None, tau=1.0):
+    if prior is not None:
+        logits = logits + (tau * jnp.log(jnp.asarray(prior, logits.dtype))).astype(logits.dtype)[None]
+    return _of_softmax(_cross_entropy)(logits, labels, where)
+
+
+def _sigmoid_binary_cross_entropy(logits, labels, where):
+    p = jax.nn.sigmoid(logits)
+    is_label = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+    terms = -jnp.log(jnp.where(is_label, p, 1 - p))
+    return jnp.sum(terms if where is None else jnp.where(where, terms, 0), -1)
+
+
+def _entmax_loss(logits, labels, where, alpha=1.5):
+    """The threshold by bisection and the gradient by the envelope theorem, as in the package entmax."""
+    z = logits if where is None else jnp.where(where, logits, -jnp.inf)
+    b = alpha - 1
+    if not b:
+        return _of_softmax(_cross_entropy)(logits, labels, where)
+    x = b * jax.lax.stop_gradient(z)
+    low, high = jnp.max(x, -1, keepdims=True) - 1, jnp.max(x, -1, keepdims=True)
+    for _ in range(50):
+        middle = (low + high) / 2
+        enough = jnp.sum(jnp.maximum(x - middle, 0) ** (1 / b), -1, keepdims=True) >= 1
+        low, high = jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+    p = jnp.maximum(x - low, 0) ** (1 / b)
+    p = p / jnp.sum(p, -1, keepdims=True)
+    dot = jnp.sum(p * jnp.where(p > 0, z, 0), -1)
+    return dot + (1 - jnp.sum(p**alpha, -1)) / (alpha * b) - _at(z, labels)
+
+
 TEXTBOOK: dict[str, Formula] = {
     "cross_entropy": _of_softmax(_cross_entropy),
     "ssr": _of_softmax(lambda p, p_y, onehot: jnp.sum((p - onehot) ** 2, -1)),
@@ -78,6 +109,10 @@ TEXTBOOK: dict[str, Formula] = {
     "mean_absolute_error": _of_softmax(lambda p, p_y, onehot: jnp.sum(jnp.abs(p - onehot), -1)),
     "z_loss": _z_loss,
     "stablemax_cross_entropy": _stablemax,
+    "logit_adjusted_cross_entropy": _logit_adjusted,
+    "sigmoid_binary_cross_entropy": _sigmoid_binary_cross_entropy,
+    "spherical_score": _of_softmax(lambda p, p_y, onehot: 1 - p_y / jnp.linalg.norm(p, axis=-1)),
+    "fenchel_young_loss": _entmax_loss,
 }
 
 
@@ -106,10 +141,20 @@ def _optax_squared_error(logits, labels, where):
     return jnp.sum(optax.losses.squared_error(jax.nn.softmax(visible, -1), onehot), -1)
 
 
+def _optax_sigmoid(logits, labels, where):
+    onehot = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    terms = optax.losses.sigmoid_binary_cross_entropy(logits, onehot)
+    return jnp.sum(terms if where is None else jnp.where(where, terms, 0), -1)
+
+
 # By peer, then by the name of the loss that the formula stands for.
 FORMULAS: dict[str, dict[str, Formula]] = {
     "textbook": TEXTBOOK,
-    "optax": {"cross_entropy": _optax_cross_entropy, "poly1_loss": _optax_poly1},
+    "optax": {
+        "cross_entropy": _optax_cross_entropy,
+        "poly1_loss": _optax_poly1,
+        "sigmoid_binary_cross_entropy": _optax_sigmoid,
+    },
     "optax one-hot": {"cross_entropy": _optax_one_hot},
     "optax squared_error": {"ssr": _optax_squared_error},
 }

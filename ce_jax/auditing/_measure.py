@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ce_jax.auditing._oracle import Exact
 
 Floats = NDArray[np.float64]
+FLUSHED = float(np.finfo(np.float32).smallest_normal)  # of half precision, too, which is computed in float32
 
 
 class Errors(NamedTuple):
@@ -45,7 +46,7 @@ def absolute_errors(computed: NDArray[Any], truth: Exact) -> Floats:
     and processors flush subnormal numbers to 0, be they results or terms on the way to them (autodiff adds the terms of
     several paths, each of which may vanish). A truth of NaN means unknown.
     """
-    smallest = float(jnp.finfo(computed.dtype).smallest_normal)
+    smallest = min(float(jnp.finfo(computed.dtype).smallest_normal), FLUSHED)
     x = computed.astype(np.float64)
     with np.errstate(invalid="ignore"):
         error = np.abs((x - truth.high) - truth.low)

@@ -6,8 +6,8 @@ dL/dp_k, turns those into gradients. That cancels badly, so it is done with as m
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
-from functools import lru_cache
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, getcontext, localcontext
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,6 +131,65 @@ def _stablemax(row: Row) -> Parts:
     return Parts((total / s[row.label]).ln(), None, slopes)
 
 
+def _logit_adjusted(row: Row, prior: Numbers | None = None, tau: Decimal = ONE) -> Parts:
+    weights = [ONE if prior is None else (tau * prior[k].ln()).exp() for k in range(len(row.probs))]
+    total = sum((w * p for w, p in zip(weights, row.probs, strict=True)), Decimal(0))
+    slopes = [w / total - (k == row.label) / p for k, (w, p) in enumerate(zip(weights, row.probs, strict=True))]
+    return Parts(total.ln() - weights[row.label].ln() - row.log_probs[row.label], slopes)
+
+
+def _sigmoid_binary_cross_entropy(row: Row) -> Parts:
+    """With digits for 1 + exp(x) of every logit: not their spread counts here, but their size."""
+    with localcontext() as context:
+        context.prec += int(min(float(max(map(abs, row.logits))), 710.0) / np.log(10.0))
+        return _sum_of_softplus(row)
+
+
+def _sum_of_softplus(row: Row) -> Parts:
+    signs = [-1 if k == row.label else 1 for k in range(len(row.logits))]
+    powers = [(sign * x).exp() for sign, x in zip(signs, row.logits, strict=True)]
+    value = sum(((1 + e).ln() for e in powers), Decimal(0))
+    return Parts(value, None, [sign * e / (1 + e) for sign, e in zip(signs, powers, strict=True)])
+
+
+def _spherical(row: Row) -> Parts:
+    p = row.probs[row.label]
+    norm = sum((x * x for x in row.probs), Decimal(0)).sqrt()
+    slopes = [p * x / norm**3 - (k == row.label) / norm for k, x in enumerate(row.probs)]
+    return Parts(1 - p / norm, slopes)
+
+
+def _entmax(row: Row, alpha: Decimal) -> list[Decimal]:
+    """[b z - tau]_+^(1/b), b = alpha - 1 in 0..1: sum_k p_k = 1 by Newton's method, which is monotone from below."""
+    b = alpha - 1
+    if not b:
+        return list(row.probs)
+    power = ONE / b
+    power = power.to_integral_value() if power == power.to_integral_value() else power
+    tau = b * max(row.logits) - 1
+    least = ONE.scaleb(5 - getcontext().prec)
+    while True:
+        bases = [b * x - tau for x in row.logits]
+        p = [base**power if base > 0 else Decimal(0) for base in bases]
+        slope = power * sum((x / base for x, base in zip(p, bases, strict=True) if base > 0), Decimal(0))
+        new = tau + (sum(p, Decimal(0)) - 1) / slope
+        if new - tau <= least:
+            return p
+        tau = new
+
+
+def _fenchel_young(row: Row, alpha: Decimal = Decimal("1.5")) -> Parts:
+    """With digits for a lead that falls short of the margin by the last place of a float64."""
+    if alpha == 1:
+        return Parts(-row.log_probs[row.label], None, row.residuals())
+    with localcontext() as context:
+        context.prec += 100
+        p = _entmax(row, alpha)
+        dot = sum((x * (z - row.logits[row.label]) for x, z in zip(p, row.logits, strict=True) if x), Decimal(0))
+        negentropy = (sum((x**alpha for x in p if x), Decimal(0)) - 1) / (alpha * (alpha - 1))
+        return Parts(dot - negentropy, None, [x - (k == row.label) for k, x in enumerate(p)])
+
+
 DEFINITIONS: dict[str, Callable[..., Parts]] = {
     "cross_entropy": _cross_entropy,
     "ssr": _ssr,
@@ -144,6 +203,10 @@ DEFINITIONS: dict[str, Callable[..., Parts]] = {
     "mean_absolute_error": _mean_absolute_error,
     "z_loss": _z_loss,
     "stablemax_cross_entropy": _stablemax,
+    "logit_adjusted_cross_entropy": _logit_adjusted,
+    "sigmoid_binary_cross_entropy": _sigmoid_binary_cross_entropy,
+    "spherical_score": _spherical,
+    "fenchel_young_loss": _fenchel_young,
 }
 
 
@@ -204,7 +267,7 @@ def truth(
     labels: NDArray[np.integer],
     *,
     where: NDArray[np.bool_] | None = None,
-    options: Mapping[str, float] | None = None,
+    options: Mapping[str, Any] | None = None,
     second: bool = False,
 ) -> dict[str, Exact]:
     """Value, gradient and, if `second`, Hessian of a known loss by the logits, to about 32 digits.
@@ -213,7 +276,7 @@ def truth(
 
     Args:
       name: a key of `DEFINITIONS`; logits: [N, K]; labels: [N], each of a visible class; where: [N, K] or None.
-      options: keyword arguments of the loss, numbers.
+      options: keyword arguments of the loss, numbers or arrays of one number per class.
 
     Returns:
       {"value": [N], "gradient": [N, K], "hessian": [N, K, K]}.
@@ -221,17 +284,16 @@ def truth(
     >>> truth("ssr", np.zeros((1, 2)), np.array([0]))["value"].high
     array([0.5])
     """
-    known = {key: Decimal(float(number)) for key, number in (options or {}).items()}
+    known = {key: np.asarray(given, np.float64) for key, given in (options or {}).items()}
     n, k = logits.shape
     shapes = {"value": (n,), "gradient": (n, k)} | ({"hessian": (n, k, k)} if second else {})
     exact = {key: Exact(np.zeros(shape), np.zeros(shape)) for key, shape in shapes.items()}
 
-    def definition(row: Row) -> Parts:
-        return DEFINITIONS[name](row, **known)
-
     for i, (z, y) in enumerate(zip(logits.astype(np.float64), labels, strict=True)):
         kept = np.flatnonzero(np.isfinite(z) & (True if where is None else where[i]))
         label = int(np.searchsorted(kept, y))
+        given = {key: _decimals(x[kept] if x.ndim else x) for key, x in known.items()}
+        definition = partial(DEFINITIONS[name], **given)
         numbers = [Decimal(float(x)) for x in z[kept]]
         digits = digits_for(z[kept])
         with localcontext(_context(digits)):
@@ -247,6 +309,11 @@ def truth(
                     for b, slope in zip(kept.tolist(), slopes, strict=True):
                         _store(exact["hessian"], (i, a, b), slope)
     return exact
+
+
+def _decimals(numbers: NDArray[np.float64]) -> Any:
+    """The exact decimal value of a number, or of each of an array."""
+    return [Decimal(float(x)) for x in numbers] if numbers.ndim else Decimal(float(numbers))
 
 
 def _store(into: Exact, index: tuple[int, ...], number: Decimal) -> None:

@@ -13,7 +13,7 @@ from ce_jax.auditing._formulas import FORMULAS, Formula, have_torch, torch_formu
 Results = dict[str, NDArray[Any]]
 # (name of the loss, logits [N, K], labels [N], where [N, K] or None, options) -> {"value": [N], "gradient": [N, K]},
 # None where the peer has no such loss.
-Peer = Callable[[str, NDArray[Any], NDArray[Any], NDArray[np.bool_] | None, Mapping[str, float]], Results | None]
+Peer = Callable[[str, NDArray[Any], NDArray[Any], NDArray[np.bool_] | None, Mapping[str, Any]], Results | None]
 
 
 def _peer(formulas: Mapping[str, Formula]) -> Peer:

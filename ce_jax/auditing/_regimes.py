@@ -20,7 +20,9 @@ REGIMES = (
     "masked class",
     "one class",
     "low precision",
+    "p = .999",
 )
+VOCABULARY = 10_000  # from so many classes on, "p = .999" is the only regime
 
 
 class Batch(NamedTuple):
@@ -67,6 +69,14 @@ def _wrong(random: Generator, rows: int, classes: int) -> tuple[Floats, NDArray[
     return logits - (margins * random.uniform(size=rows))[:, None], labels
 
 
+def _nearly_sure(random: Generator, rows: int, classes: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Normal logits of standard deviation 1, that of the label such that its probability is .999 before rounding."""
+    logits, labels = random.normal(size=(rows, classes)), random.integers(classes, size=rows)
+    for z, y in zip(logits, labels, strict=True):
+        z[y] = np.log(np.sum(np.exp(np.delete(z, y)))) + np.log(0.999 / 0.001)
+    return logits, labels
+
+
 def _huge(random: Generator, rows: int, classes: int) -> tuple[Floats, NDArray[np.int64]]:
     """The three kinds above with 10,000 added or subtracted, and typical rows times 1e3, 1e4, ... 1e9."""
     kinds = [kind(random, rows, classes) for kind in (_typical, _right, _wrong)]
@@ -101,10 +111,13 @@ _KINDS = {
     "confidently wrong": _wrong,
     "huge scale": _huge,
 }
+_OTHERS = {"p = .999": _nearly_sure}
 
 
 def regimes_of(num_classes: int, dtype: str) -> tuple[str, ...]:
     """The regimes that a number of classes and a dtype take part in."""
+    if num_classes >= VOCABULARY:
+        return ("p = .999",)
     if jnp.finfo(dtype).bits < 32:
         return ("low precision",)
     return ("one class",) if num_classes == 1 else (*_KINDS, "masked class")
@@ -133,7 +146,7 @@ def make_batch(regimes: Sequence[str], num_classes: int, rows: int, dtype: str, 
             logits = np.stack([thirds[i % 3][0][i] for i in range(rows)])
             labels = np.stack([thirds[i % 3][1][i] for i in range(rows)])
         else:
-            logits, labels = _KINDS[regime](random, rows, num_classes)
+            logits, labels = (_KINDS | _OTHERS)[regime](random, rows, num_classes)
         parts.append((logits, labels, where))
     z, y, visible = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     slices = {regime: slice(i * rows, (i + 1) * rows) for i, regime in enumerate(regimes)}

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ce_jax._checking import nearest
 from ce_jax.losses import Loss, as_loss
 
@@ -14,11 +16,14 @@ class Arm(NamedTuple):
     label: str
     loss: Loss
     options: Mapping[str, float]
+    class_weight: str | tuple[float, ...] | None = None
+    """What the examples of each class count in training, see `make_train`."""
 
     @property
     def program(self) -> tuple[str, ...]:
         """Arms with the same program share one executable: members of a family differ in traced numbers alone."""
-        return (self.loss.name, *sorted(self.options))
+        weighted = () if self.class_weight is None else (f"class_weight={self.class_weight}",)
+        return (self.loss.name, *sorted(self.options), *weighted)
 
 
 def arms_of(
@@ -29,7 +34,8 @@ def arms_of(
 
     Args:
       entries: each a name of `LOSSES`, a `Loss`, a function, or a table with `name` (any of these) and options; an
-        option that is a list makes one arm for each of its values.
+        option that is a list makes one arm for each of its values. `class_weight`, "balanced" or a list with a number
+        for each class, is an option of every loss.
       find: what turns a name, `Loss` or function into a `Loss`.
 
     Raises:
@@ -44,7 +50,10 @@ def arms_of(
         if "name" not in table:
             raise ValueError(f"loss: expected a table with the key 'name', got {entry!r}")
         loss = find(table.pop("name"))
-        known = [name for name in inspect.signature(loss.value).parameters if name not in ("axis", "where")][2:]
+        weight = _class_weight(loss.name, table.pop("class_weight", None))
+        # A prior is filled in while training.
+        left_out = ("axis", "where", "prior")
+        known = [name for name in inspect.signature(loss.value).parameters if name not in left_out][2:]
         for option, value in table.items():
             if option not in known:
                 raise ValueError(f"loss: {loss.name} has no option {option!r}{nearest(option, known)}")
@@ -56,9 +65,26 @@ def arms_of(
             values = value if isinstance(value, list) else [value]
             combinations = [{**chosen, option: each} for chosen in combinations for each in values]
         for options in combinations:
-            shown = ", ".join(f"{option}={value:g}" for option, value in options.items())
+            words = [f"{option}={value:g}" for option, value in options.items()]
+            if weight is not None:
+                words.append(
+                    f"class_weight={weight if isinstance(weight, str) else '/'.join(map('{:g}'.format, weight))}"
+                )
+            shown = ", ".join(words)
             label = f"{loss.name}({shown})" if shown else loss.name
             if label in arms:
                 raise ValueError(f"loss: expected each loss once, got {label} twice")
-            arms[label] = Arm(label, loss, {option: float(value) for option, value in options.items()})
+            arms[label] = Arm(label, loss, {option: float(value) for option, value in options.items()}, weight)
     return tuple(arms.values())
+
+
+def _class_weight(loss: str, given: Any) -> str | tuple[float, ...] | None:
+    if given is None or (isinstance(given, str) and given == "balanced"):
+        return given
+    listed = list(given) if hasattr(given, "__len__") and not isinstance(given, str | Mapping) else []
+    numbers = [one for one in listed if isinstance(one, float | int) or (np.ndim(one) == 0 and hasattr(one, "dtype"))]
+    fine = len(numbers) == len(listed) and all(0 <= float(one) < float("inf") for one in numbers)
+    if not fine or not any(map(float, numbers)):
+        expected = "'balanced' or a list with a number from 0 for each class"
+        raise ValueError(f"loss: {loss}: class_weight: expected {expected}, got {given!r}")
+    return tuple(map(float, numbers))

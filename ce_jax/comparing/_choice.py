@@ -1,4 +1,4 @@
-"""What it means that a run has diverged or has reached a target, and which of a loss's rates is its best."""
+"""What it means that a run has diverged or has reached a target, and which of a loss's points is its best."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from ce_jax.sweeping import MEASURED
 
 
 class Choice(NamedTuple):
-    """The position of a loss's best rate in its grid, and the end of the grid that it lies on (-1, 1, or 0: inside)."""
+    """The position of a loss's best point, and the end of the rates tried that it lies on (-1, 1, or 0: inside)."""
 
-    rate: int
+    row: int
     edge: int
 
 
@@ -52,23 +52,30 @@ def retired(curves: LossCurves) -> Array:
     return ~curves[MEASURED][..., -1] & ~lost if marked(curves) else np.zeros_like(lost)
 
 
-def choose_rate(curves: LossCurves, steps: Array, options: AnalysisOptions) -> Choice:
-    """The best rate of a loss on the seeds of `curves`, which are to be its tuning seeds alone.
+def choose_point(curves: LossCurves, steps: Array, options: AnalysisOptions) -> Choice:
+    """The best point of a loss on the seeds of `curves`, which are to be its tuning seeds alone.
 
     `time_to_target`: the smallest RMST averaged over the targets, a tie going to the higher final accuracy;
     `final_accuracy`: the other way round. A remaining tie goes to the smaller rate. Both see the target metric alone.
-    A rate under which a tuning seed has diverged is taken only where every rate has one: on fresh seeds it would
+    A point under which a tuning seed has diverged is taken only where every point has one: on fresh seeds it would
     diverge again, more often than a few tuning seeds can show.
-    Where rates may be retired, only what is missing to the highest target breaks a tie: a retired run has met it, and
+    Where points may be retired, only what is missing to the highest target breaks a tie: a retired run has met it, and
     by how much it would have been exceeded is not known.
     """
     keys = [key.mean(axis=1)[None] for key in tuning_keys(curves, steps, options)]
-    index = int(choose_by(keys)[0])
-    return Choice(index, 1 if index == len(curves.rates) - 1 else -1 if index == 0 else 0)
+    row, rates = int(choose_by(keys)[0]), curves.rates
+    return Choice(row, 1 if rates[row] == rates.max() else -1 if rates[row] == rates.min() else 0)
+
+
+def best_at_each_rate(curves: LossCurves, steps: Array, options: AnalysisOptions) -> Array:
+    """Positions of the best points of each rate, over the options tuned with it, by increasing rate."""
+    keys = [key.mean(axis=1)[None] for key in tuning_keys(curves, steps, options)]
+    groups = [np.flatnonzero(curves.rates == rate) for rate in np.unique(curves.rates)]
+    return np.array([rows[choose_by([key[:, rows] for key in keys])[0]] for rows in groups])
 
 
 def tuning_keys(curves: LossCurves, steps: Array, options: AnalysisOptions) -> tuple[Array, Array, Array]:
-    """What a rate is chosen by, [R, S] each: whether a run diverged, then two figures of which less is better."""
+    """What a point is chosen by, [R, S] each: whether a run diverged, then two figures of which less is better."""
     horizon = float(steps[-1])
     times = [np.minimum(times_to(curves, steps, target, options), horizon) for target in options.targets]
     slowness, finals = np.mean(times, axis=0), final_scores(curves, options.target_metric)
@@ -80,7 +87,7 @@ def tuning_keys(curves: LossCurves, steps: Array, options: AnalysisOptions) -> t
 
 
 def choose_by(means: Sequence[Array]) -> Array:
-    """[B] positions of the best rates for means [B, R] of `tuning_keys`; a remaining tie goes to the smaller rate."""
+    """[B] positions of the best points for means [B, R] of `tuning_keys`; a remaining tie goes to the smaller rate."""
     lost, *figures = means
     left = (lost > 0) == (lost > 0).min(axis=1, keepdims=True)
     for figure in figures:
@@ -90,11 +97,12 @@ def choose_by(means: Sequence[Array]) -> Array:
     return np.argmax(left, axis=1)
 
 
-def near_cliff(curves: LossCurves, rate: int) -> bool:
-    """Whether a tuning seed has diverged at this rate or at the next larger one: a little more would be too much."""
-    return bool(diverged(curves)[rate : rate + 2].any())
+def near_cliff(curves: LossCurves, row: int) -> bool:
+    """Whether a tuning seed has diverged at this point or, options being the same, at the next larger rate."""
+    rows = curves.with_options_of(row)
+    return bool(diverged(curves)[rows[rows >= row][:2]].any())
 
 
-def choose_rates(tuning: Curves, options: AnalysisOptions) -> dict[str, Choice]:
-    """`choose_rate` for every loss, from curves of the tuning seeds."""
-    return {loss: choose_rate(curves, tuning.steps, options) for loss, curves in tuning.losses.items()}
+def choose_points(tuning: Curves, options: AnalysisOptions) -> dict[str, Choice]:
+    """`choose_point` for every loss, from curves of the tuning seeds."""
+    return {loss: choose_point(curves, tuning.steps, options) for loss, curves in tuning.losses.items()}

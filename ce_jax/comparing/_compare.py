@@ -1,5 +1,6 @@
 """`compare`: the whole comparison from Python, without configs and files."""
 
+import dataclasses
 import html
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from ce_jax.comparing._options import (
     SplitOptions,
     SweepOptions,
     TrainOptions,
+    Zipf,
     check_together,
 )
 from ce_jax.comparing._parts import make_splits
@@ -29,7 +31,7 @@ from ce_jax.comparing._task import Task, check_task
 from ce_jax.comparing._waves import Waves
 from ce_jax.comparing._words import headline
 from ce_jax.losses import Loss, validate_labels
-from ce_jax.models import Model
+from ce_jax.models import as_model
 from ce_jax.training import Splits
 
 MEMORY = 2**30
@@ -65,20 +67,26 @@ def compare(
     inputs: Any,
     labels: Any = None,
     *,
-    model: Model,
+    model: Any,
     losses: Sequence[str | Loss | Callable[..., Any] | Mapping[str, Any]] = ("cross_entropy", "ssr"),
     optimizer: str = "sgd",
     optimizer_options: Mapping[str, Any] | None = None,
     gradient: str = "autodiff",
     label_noise: float = PartOptions.label_noise,
     scale: Scale = PartOptions.scale,
+    imbalance: int | float | Zipf | Mapping[str, Any] = PartOptions.imbalance,
+    balanced_test: bool = PartOptions.balanced_test,
     split: SplitOptions | Mapping[str, Any] | None = None,
     steps: int = TrainOptions.steps,
+    schedule: str = TrainOptions.schedule,
     batch_size: Any = TrainOptions.batch_size,
     evaluate_every: int | None = TrainOptions.evaluate_every,
     evaluations: int = TrainOptions.evaluations,
     dtype: Any = TrainOptions.dtype,
     learning_rates: RateGrid | Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    search: str = SweepOptions.search,
+    draws: int = SweepOptions.draws,
     widen: int = SweepOptions.widen,
     seeds: int = SweepOptions.seeds,
     tuning_seeds: int = SweepOptions.tuning_seeds,
@@ -102,19 +110,24 @@ def compare(
     `SweepOptions`, `AnalysisOptions`, `PartOptions`); `run` with the same settings gives the same summary and curves.
 
     Args:
-      inputs: [N, D] numbers, with labels [N] of any type; every seed draws its own stratified split and scales it by
-        its training part. Or `Splits` without labels, taken as they are: labels 0..K-1, one split for all seeds or,
-        with a leading axis, one for each of the tuning_seeds + seeds.
+      inputs: [N, D] numbers, or [N, H, W, C] for images, with labels [N] of any type; every seed draws its own
+        stratified split and scales it by its training part. Or `Splits` without labels,
+        taken as they are: labels 0..K-1, one split for all seeds or, with a leading axis, one for each of the
+        tuning_seeds + seeds.
       labels: see inputs.
-      model: a `linear` or `mlp`; its start is part of it.
+      model: a `linear`, `mlp` or `cnn`, whose start is part of it; or a network of your own: a pair of functions
+        `init(key, inputs[, num_classes])` and `apply(params, inputs [N, ...]) -> logits [N, K]`, a module of flax,
+        equinox or haiku, or a function of (num_classes, input_shape) that returns one of them.
       losses: names of `LOSSES`, `Loss` records, functions of (logits [N, K], labels [N]) with values [N], or tables
         {"name": ..., option: number or list of numbers}.
       optimizer, optimizer_options: an optax optimizer by name and its further arguments.
       gradient: "autodiff" or "manual" (hand-written, through every layer).
-      label_noise, scale, split: as in the table [data] of a config.
-      steps, batch_size, evaluate_every, evaluations, dtype: as in [train].
-      learning_rates, widen, seeds, tuning_seeds, first_seed, retire_reached: as in [sweep]; learning_rates is a
-        `RateGrid` or {"low": ..., "high": ..., "count": ...}.
+      label_noise, scale, imbalance, balanced_test, split: as in the table [data] of a config; imbalance is a ratio or
+        {"zipf": exponent}.
+      steps, schedule, batch_size, evaluate_every, evaluations, dtype: as in [train].
+      learning_rates, options, search, draws, widen, seeds, tuning_seeds, first_seed, retire_reached: as in [sweep];
+        learning_rates is a `RateGrid` or {"low": ..., "high": ..., "count": ...}, options tunes what the optimizer has
+        beside the rate, {"momentum": [0.0, 0.9]}.
       targets, headline_target, target_metric, sustained, tune_by, confidence, resamples: as in [analysis].
       memory: bytes that the classifiers trained together may take on each device.
       name, dataset: how the summary calls the comparison and the data.
@@ -139,9 +152,16 @@ def compare(
     >>> found.curves["ssr"]["test_accuracy"].shape[:2]  # rates, seeds
     (3, 6)
     """
-    parts = PartOptions(label_noise=float(label_noise), scale=scale, split=_record(SplitOptions, split))
+    parts = PartOptions(
+        label_noise=float(label_noise),
+        scale=scale,
+        imbalance=_record(Zipf, imbalance) if isinstance(imbalance, Zipf | Mapping) else float(imbalance),
+        balanced_test=balanced_test,
+        split=_record(SplitOptions, split),
+    )
     training = TrainOptions(
         steps=steps,
+        schedule=schedule,
         batch_size=batch_size,
         evaluate_every=evaluate_every,
         evaluations=evaluations,
@@ -149,6 +169,9 @@ def compare(
     )
     sweep = SweepOptions(
         learning_rates=_record(RateGrid, learning_rates),
+        options=dict(options or {}),
+        search=search,
+        draws=draws,
         widen=widen,
         seeds=seeds,
         tuning_seeds=tuning_seeds,
@@ -170,7 +193,7 @@ def compare(
     splits, class_names = _data(inputs, labels, parts, all_seeds, dtype)
     with jax.enable_x64(dtype == "float64"):
         task = Task(
-            model=model,
+            model=as_model(model, len(class_names), splits.train.inputs.shape[splits.train.labels.ndim :]),
             arms=arms,
             splits=splits,
             num_classes=len(class_names),
@@ -184,7 +207,9 @@ def compare(
         check_task(task)
         listener = _telling(progress) if progress else Listener()
         curves = compared_curves(task, plan_task(task, memory), listener)
-    return Comparison(summarise(describe(task, name, dataset, class_names), curves, tuning_seeds, analysis), curves)
+    return Comparison(
+        summarise(describe(task, name, dataset, class_names, parts), curves, tuning_seeds, analysis), curves
+    )
 
 
 def compared_curves(task: Task, plan: Any, listener: Listener) -> Curves:
@@ -194,8 +219,13 @@ def compared_curves(task: Task, plan: Any, listener: Listener) -> Curves:
     return joined_seeds(trained.tuning, trained.fresh)
 
 
-def describe(task: Task, name: str, dataset: str, class_names: Sequence[str]) -> dict[str, Any]:
-    """`workload` in a summary: what was compared on what."""
+def describe(
+    task: Task, name: str, dataset: str, class_names: Sequence[str], parts: PartOptions | None = None
+) -> dict[str, Any]:
+    """`workload` in a summary: what was compared on what; `training_counts` are the fewest and most of a class."""
+    train = task.splits.train.labels
+    counts = np.bincount(train[0] if task.per_seed else train, minlength=len(class_names))
+    thinned = {"imbalance": _plain(parts.imbalance)} if parts and parts.imbalanced else {}
     return {
         "name": name,
         "dataset": dataset,
@@ -205,14 +235,25 @@ def describe(task: Task, name: str, dataset: str, class_names: Sequence[str]) ->
         "start": _start(task.model.start),
         "batch_size": task.training.batch_size,
         "steps": task.training.steps,
+        "schedule": task.training.schedule,
+        "search": task.sweep.search,
+        "options": {n: v if isinstance(v, dict) else list(v) for n, v in task.sweep.options.items()},
         "seeds": task.sweep.seeds,
         "tuning_seeds": task.sweep.tuning_seeds,
         "examples": {part: int(getattr(task.splits, part).labels.shape[-1]) for part in task.splits._fields},
-        "features": int(task.splits.train.inputs.shape[-1]),
+        "features": task.features,
         "classes": list(class_names),
+        "training_counts": [int(counts.min()), int(counts.max())],
+        **thinned,
         "target_metric": task.analysis.target_metric,
         "confidence": task.analysis.confidence,
     }
+
+
+def _plain(imbalance: float | Zipf) -> Any:
+    if isinstance(imbalance, Zipf):
+        return {"zipf": imbalance.zipf}
+    return int(imbalance) if imbalance == int(imbalance) else imbalance
 
 
 def _start(start: Any) -> Any:
@@ -234,6 +275,9 @@ def _data(inputs: Any, labels: Any, parts: PartOptions, seeds: range, dtype: str
     if isinstance(inputs, Splits):
         if labels is not None:
             raise ValueError("labels: expected none beside Splits, which hold their own")
+        for one in dataclasses.fields(PartOptions):
+            if getattr(parts, one.name) != getattr(PartOptions(), one.name):
+                raise ValueError(f"{one.name}: expected nothing beside Splits, which are taken as they are")
         splits = jax.tree.map(np.asarray, inputs)
         known = max(int(part.labels.max()) for part in splits) + 1
         for part in splits:
@@ -247,9 +291,9 @@ def _data(inputs: Any, labels: Any, parts: PartOptions, seeds: range, dtype: str
             map(str, range(known))
         )
     inputs, labels = np.asarray(inputs), np.asarray(labels)
-    if inputs.ndim != 2 or inputs.dtype.kind not in "biuf" or labels.shape != inputs.shape[:1]:
+    if inputs.ndim < 2 or inputs.dtype.kind not in "biuf" or labels.shape != inputs.shape[:1]:
         raise ValueError(
-            f"inputs, labels: expected numbers [N, D] and labels [N], got {inputs.dtype} {list(inputs.shape)} and "
+            f"inputs, labels: expected numbers [N, ...] and labels [N], got {inputs.dtype} {list(inputs.shape)} and "
             f"{labels.dtype} {list(labels.shape)}"
         )
     if not np.isfinite(inputs.astype(float)).all():

@@ -10,6 +10,7 @@ NAMES = {
     "ssr": "SSR on probabilities",
     "true_class_ssr": "true-class SSR on probabilities",
     "ssr_on_logits": "SSR on logits",
+    "logit_adjusted_cross_entropy": "logit-adjusted cross-entropy",
 }
 
 
@@ -21,6 +22,22 @@ def display_name(loss: str) -> str:
     """
     name, bracket, options = loss.partition("(")
     return f"{NAMES[name]} {bracket}{options}".rstrip() if name in NAMES else loss
+
+
+def metric_name(metric: str) -> str:
+    """The words for something measured.
+
+    >>> metric_name("validation_accuracy"), metric_name("test_balanced_accuracy")
+    ('validation accuracy', 'balanced test accuracy')
+    >>> metric_name("test_rare_accuracy")
+    'test accuracy on the rarest half of the classes'
+    """
+    part, _, rest = metric.partition("_")
+    if rest == "balanced_accuracy":
+        return f"balanced {part} accuracy"
+    if rest == "rare_accuracy":
+        return f"{part} accuracy on the rarest half of the classes"
+    return metric.replace("_", " ")
 
 
 def percent(fraction: float) -> str:

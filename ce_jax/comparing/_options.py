@@ -1,11 +1,24 @@
 """The settings of a comparison, with their defaults, which stand nowhere else."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from ce_jax._checking import check, is_count
+from ce_jax._checking import check, check_one_of, is_count
+from ce_jax.training import SCHEDULES
 
 Scale = Literal["standardize", "minmax", "unit", "none"]
+TargetMetric = Literal[
+    "validation_accuracy",
+    "test_accuracy",
+    "train_accuracy",
+    "validation_balanced_accuracy",
+    "test_balanced_accuracy",
+    "train_balanced_accuracy",
+    "validation_rare_accuracy",
+    "test_rare_accuracy",
+    "train_rare_accuracy",
+]
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,16 @@ class SplitOptions:
 
 
 @dataclass(frozen=True)
+class Zipf:
+    """`imbalance = { zipf = s }`: the class at rank k = 1, 2, ... has a frequency proportional to k^-s."""
+
+    zipf: float
+
+    def __post_init__(self) -> None:
+        check(0 < self.zipf < float("inf"), "zipf", "an exponent above 0", self.zipf)
+
+
+@dataclass(frozen=True)
 class PartOptions:
     """How arrays become a training, a validation and a test part: the keys of the table [data] that any data has.
 
@@ -35,22 +58,43 @@ class PartOptions:
     scale: "standardize" (mean 0, variance 1), "minmax" (0..1), both per feature; "unit" (everything divided by the
         largest absolute value: digits / 16, MNIST / 255; better for images, whose rarely lit pixels standardizing blows
         up) or "none". Fitted on the training part.
+    imbalance: ratio of the most to the least frequent class of the training and the validation part, frequencies
+        between them geometric, or `Zipf`; 1 leaves the classes as frequent as the data have them. Every seed draws
+        which class is how frequent (one draw for all where split.seed is a number), and which of its examples stay.
+        Counts by rank are the same for every seed: those of a part are fractions of what its smallest class has, so
+        classes of different sizes are first cut to the smallest.
+    balanced_test: whether the test part keeps all its examples under `imbalance`; false thins it like the others.
     """
 
     label_noise: float = 0.0
     scale: Scale = "standardize"
+    imbalance: float | Zipf = 1.0
+    balanced_test: bool = True
     split: SplitOptions = field(default_factory=SplitOptions)
 
     def __post_init__(self) -> None:
         check(0 <= self.label_noise <= 1, "label_noise", "a fraction between 0 and 1", self.label_noise)
         check(self.scale in get_args(Scale), "scale", f"one of {', '.join(get_args(Scale))}", self.scale)
+        fine = isinstance(self.imbalance, Zipf) or 1 <= self.imbalance < float("inf")
+        check(fine, "imbalance", "a ratio from 1 or {zipf = exponent}", self.imbalance)
+
+    @property
+    def imbalanced(self) -> bool:
+        """Whether classes are made less frequent than the data have them."""
+        return self.imbalance != 1
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Table [train]: how long a run is, what a step sees, and when it is evaluated."""
+    """Table [train]: how long a run is, what a step sees, and when it is evaluated.
+
+    schedule: how the learning rate goes over the run, its peak being the rate that is swept: "constant"; "cosine" and
+        "linear" (to 0 at the last step), "exponential" (to 1 % there), "warmup_cosine" (up over the first tenth, then
+        down to 0) or "step" (a tenth from half of the run on, a hundredth from three quarters on).
+    """
 
     steps: int = 1000
+    schedule: str = "constant"
     batch_size: int | Literal["full"] = "full"
     evaluate_every: int | None = None
     evaluate_at: Literal["log"] = "log"
@@ -59,6 +103,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         check(self.steps >= 1, "steps", "at least 1", self.steps)
+        check_one_of("schedule", self.schedule, SCHEDULES)
         check(self.batch_size == "full" or self.batch_size >= 1, "batch_size", "'full' or at least 1", self.batch_size)
         check(
             self.evaluate_every is None or self.evaluate_every >= 1, "evaluate_every", "at least 1", self.evaluate_every
@@ -81,11 +126,18 @@ class RateGrid:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Table [sweep]: learning rates, and the seeds that tune and the fresh ones that report."""
+    """Table [sweep]: what is tuned, and the seeds that tune and the fresh ones that report."""
 
     learning_rates: RateGrid = field(default_factory=RateGrid)
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the optimizer that are tuned with the rate, such as `{momentum = [0.0, 0.9]}`: any that are numbers.
+    Each has a list of values or, in a random search, also `{low, high}` to draw from log-uniformly."""
+    search: str = "grid"
+    """`grid`: every rate with every combination of the options. `random`: `draws` points, their rates log-uniform
+    between `low` and `high` (`count` is not used), each option drawn by itself. Either is the same for every loss."""
+    draws: int = 32
     widen: int = 3
-    """How often the grid may grow by four rates at an end where some loss has its best rate."""
+    """How often a grid may grow by four rates at an end where some loss has its best rate; draws are not added to."""
     seeds: int = 50
     tuning_seeds: int = 10
     first_seed: int = 0
@@ -96,8 +148,29 @@ class SweepOptions:
     knows."""
 
     def __post_init__(self) -> None:
+        check(is_count(self.draws, 2), "draws", "a whole number from 2", self.draws)
         for name, least in (("widen", 0), ("seeds", 2), ("tuning_seeds", 1), ("first_seed", 0)):
             check(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
+        check_one_of("search", self.search, ("grid", "random"))
+        # By name, so that the order in which they are written makes no other points.
+        named = {name: self._values(f"options.{name}", self.options[name]) for name in sorted(self.options)}
+        object.__setattr__(self, "options", named)
+
+    def _values(self, key: str, given: Any) -> Any:
+        """The values of one option as they are kept: a tuple of floats or a table."""
+        if isinstance(given, dict):
+            check(self.search == "random", key, "a list of numbers where search is 'grid'", given)
+            fine = set(given) == {"low", "high"} and all(map(_is_number, given.values()))
+            check(fine and 0 < given["low"] < given["high"], key, "{low, high} with 0 < low < high", given)
+            return {end: float(given[end]) for end in ("low", "high")}
+        values = list(given) if isinstance(given, list | tuple) else [given]
+        fine = bool(values) and all(map(_is_number, values)) and len(set(values)) == len(values)
+        check(fine, key, "a list of different numbers", given)
+        return tuple(map(float, values))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -107,7 +180,10 @@ class AnalysisOptions:
     targets: tuple[float, ...] = (0.9, 0.95)
     headline_target: float | None = None
     """The one of the targets that the headline is about; None for the highest."""
-    target_metric: Literal["validation_accuracy", "test_accuracy", "train_accuracy"] = "validation_accuracy"
+    target_metric: TargetMetric = "validation_accuracy"
+    """An accuracy of a part: of all its rows; balanced, the mean of the accuracies within each class; or rare, that of
+    the rarest half of the classes (K // 2, at least 1, by the training labels of the seed; of equal ones the class with
+    the smaller number is the rarer)."""
     sustained: int = 1
     tune_by: Literal["time_to_target", "final_accuracy"] = "time_to_target"
     confidence: float = 0.95
@@ -117,6 +193,7 @@ class AnalysisOptions:
         check(
             bool(self.targets) and all(0 < t <= 1 for t in self.targets), "targets", "accuracies in 0..1", self.targets
         )
+        check_one_of("target_metric", self.target_metric, get_args(TargetMetric))
         check(self.sustained >= 1, "sustained", "at least 1", self.sustained)
         check(0 < self.confidence < 1, "confidence", "a level between 0 and 1", self.confidence)
         check(self.resamples >= 99, "resamples", "at least 99", self.resamples)

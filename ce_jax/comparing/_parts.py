@@ -1,11 +1,15 @@
-"""From arrays to training, validation and test parts: stratified, drawn from a seed, scaled by the training part."""
+"""From arrays to training, validation and test parts: stratified, drawn from a seed, scaled by the training part.
 
-from collections.abc import Sequence
+Parts are drawn for each seed by `split_indices`, and thinned by `thinned` where classes are to be rare, or by a data
+set's own function; `parts_of` scales what is drawn and puts the seeds together.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ce_jax.comparing._options import PartOptions, Scale, SplitOptions
+from ce_jax.comparing._options import PartOptions, Scale, SplitOptions, Zipf
 from ce_jax.training import Part, Splits
 
 
@@ -22,11 +26,12 @@ def make_splits(
     """Split and scale a data set.
 
     With options.split.seed = "run" every array has a leading axis of len(seeds), lane s drawn from seeds[s] alone;
-    with an integer there is one split and no such axis. Label noise changes training labels only.
+    with an integer there is one split and no such axis. Label noise changes training labels only,
+    those that `options.imbalance` leaves.
 
     Args:
-      inputs: [N, D] numbers; labels: [N] integers in 0..K-1.
-      options: sizes of the parts, scaling, label noise.
+      inputs: [N, ...] numbers; labels: [N] integers in 0..K-1.
+      options: sizes of the parts, scaling, imbalance, label noise.
       seeds: [S], one split each.
       dtype: of the scaled inputs.
       class_names, feature_names: for error messages.
@@ -38,22 +43,53 @@ def make_splits(
     >>> make_splits(inputs, labels, PartOptions(), [0, 1, 2]).train.inputs.shape
     (3, 12, 1)
     """
+    class_names = class_names or tuple(map(str, range(int(labels.max()) + 1)))
+    sizes = part_sizes(labels, options.split, class_names)
+    kept = kept_counts(sizes, options)
+
+    def draw(seed: int) -> Splits:
+        indices: Sequence[np.ndarray] = split_indices(labels, options.split, seed)
+        if kept is not None:
+            indices = thinned(indices, labels, kept, seed)
+        return Splits(*(Part(inputs[rows], labels[rows]) for rows in indices))
+
+    return parts_of(draw, options, seeds, num_classes=len(class_names), dtype=dtype, feature_names=feature_names)
+
+
+def parts_of(
+    draw: Callable[[int], Splits],
+    options: PartOptions,
+    seeds: Sequence[int],
+    *,
+    num_classes: int,
+    dtype: Any = "float32",
+    feature_names: Sequence[str] | None = None,
+) -> Splits:
+    """Scaled parts of every seed, with label noise, from `draw(seed) -> parts`, of the same sizes for every seed.
+
+    Leading axes and errors are those of `make_splits`.
+    """
     per_run = options.split.seed == "run"
     drawn = [int(seed) for seed in seeds] if per_run else [int(options.split.seed)]
-    class_names = class_names or tuple(map(str, range(int(labels.max()) + 1)))
-    sizes = part_sizes(labels, options.split, class_names).sum(axis=0)
-    shapes = [(len(drawn), size) for size in sizes]
-    splits = Splits(*(Part(np.empty((*shape, inputs.shape[1]), dtype), np.empty(shape, np.int32)) for shape in shapes))
+    splits: Splits | None = None
     for lane, seed in enumerate(drawn):
-        indices = split_indices(labels, options.split, seed)
+        parts = draw(seed)
+        if splits is None:
+            splits = Splits(*(_empty(len(drawn), part, dtype) for part in parts))
         with np.errstate(over="ignore", invalid="ignore"):
-            shift, scale = _fit_scale(inputs[indices[0]], options.scale)
-            for part, rows in zip(splits, indices, strict=True):
-                part.inputs[lane] = (inputs[rows] - shift) / scale
-                part.labels[lane] = labels[rows]
+            shift, scale = _fit_scale(parts.train.inputs, options.scale)
+            for part, own in zip(splits, parts, strict=True):
+                part.inputs[lane] = (own.inputs - shift) / scale
+                part.labels[lane] = own.labels
         _check_finite(splits, lane, scale, feature_names)
-        _replace_labels(splits.train.labels[lane], len(class_names), options.label_noise, seed)
+        _replace_labels(splits.train.labels[lane], num_classes, options.label_noise, seed)
+    if splits is None:
+        raise ValueError("seeds: expected at least one, got none")
     return splits if per_run else Splits(*(Part(part.inputs[0], part.labels[0]) for part in splits))
+
+
+def _empty(lanes: int, part: Part, dtype: Any) -> Part:
+    return Part(np.empty((lanes, *part.inputs.shape), dtype), np.empty((lanes, *part.labels.shape), np.int32))
 
 
 def split_indices(labels: np.ndarray, options: SplitOptions, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -101,6 +137,69 @@ def part_sizes(labels: np.ndarray, options: SplitOptions, class_names: Sequence[
     return np.stack([counts - in_validation - in_test, in_validation, in_test], axis=1)
 
 
+def kept_counts(sizes: np.ndarray, options: PartOptions) -> np.ndarray | None:
+    """How many examples [K, 3] of the class at each rank of frequency the parts keep; None where all stay.
+
+    At rank r of K a part keeps m f(r), rounded, where m is what its smallest class has and f(r) = imbalance^(-r/(K-1))
+    or (r+1)^-zipf; of the validation and the test part at least 1. -1 stands for every example, in a balanced test.
+
+    Args:
+      sizes: [K, 3] from `part_sizes`.
+      options: imbalance and balanced_test.
+
+    Raises:
+      ValueError: a class would be left without an example to train on, or without one to validate with.
+
+    >>> kept_counts(np.array([[50, 10, 10]] * 3), PartOptions(imbalance=25.0)).tolist()
+    [[50, 10, -1], [10, 2, -1], [2, 1, -1]]
+    """
+    if not options.imbalanced:
+        if not options.balanced_test:
+            raise ValueError("data.balanced_test: expected true where data.imbalance does not thin classes, got false")
+        return None
+    ranks, smallest = np.arange(len(sizes)), sizes.min(axis=0)
+    if isinstance(options.imbalance, Zipf):
+        key, given = "data.imbalance.zipf", options.imbalance.zipf
+        frequencies, most = (ranks + 1.0) ** -given, np.log(smallest[0]) / np.log(len(sizes))
+    else:
+        key, given = "data.imbalance", options.imbalance
+        frequencies, most = given ** (-ranks / (len(sizes) - 1)), smallest[0]
+    if smallest[0] * frequencies[-1] < 1 - 1e-9:  # the last frequency of an imbalance of 30 may be 1/30 but a rounding
+        raise ValueError(
+            f"{key}: expected at most {np.floor(1000 * most) / 1000:.10g}, so that the rarest class keeps an example "
+            f"to train on (the smallest class has {smallest[0]}), got {given:g}"
+        )
+    for part, name in ((1, "validation"), (2, "test")):
+        if smallest[part] < 1 and (part == 1 or not options.balanced_test):
+            raise ValueError(
+                f"data.imbalance: expected an example of every class in the {name} part; make data.split.{name} larger"
+            )
+    kept = np.maximum(1, np.round(smallest[None, :] * frequencies[:, None])).astype(int)
+    if options.balanced_test:
+        kept[:, 2] = -1
+    return kept
+
+
+def thinned(indices: Sequence[np.ndarray], labels: np.ndarray, kept: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
+    """Those of the shuffled indices of each part that stay; which class has which rank is drawn from the seed.
+
+    >>> labels = np.repeat([0, 1, 2], 4)
+    >>> (part,) = thinned([np.arange(12)], labels, np.array([[4], [2], [1]]), 0)
+    >>> sorted(np.bincount(labels[part]).tolist())
+    [1, 2, 4]
+    """
+    ranks = np.random.default_rng([seed, *b"imbalance"]).permutation(len(kept))
+    stay = []
+    for part, own in enumerate(indices):
+        most, which = kept[ranks, part], labels[own]
+        # The place of each example among those of its class: they are shuffled, so the first ones are a random sample.
+        order = np.argsort(which, kind="stable")
+        places = np.empty(len(own), int)
+        places[order] = np.arange(len(own)) - np.searchsorted(which[order], which[order])
+        stay.append(own[(places < most[which]) | (most[which] < 0)])
+    return tuple(stay)
+
+
 def stratified_share(total: int, counts: np.ndarray, most: np.ndarray) -> np.ndarray:
     """Share `total` over the classes by largest remainder, at most `most` each and at least 1 when there is enough."""
     least = np.full_like(counts, int(total >= len(counts)))
@@ -115,7 +214,7 @@ def stratified_share(total: int, counts: np.ndarray, most: np.ndarray) -> np.nda
 
 
 def scaled(inputs: np.ndarray, scale: Scale = "standardize") -> np.ndarray:
-    """All of [N, D] scaled by itself, in float64: for data that is trained on as a whole.
+    """All of [N, ...] scaled by itself, in float64: for data that is trained on as a whole.
 
     >>> scaled(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
@@ -125,7 +224,7 @@ def scaled(inputs: np.ndarray, scale: Scale = "standardize") -> np.ndarray:
 
 
 def _fit_scale(train: np.ndarray, scale: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return (shift, scale) [D] or [1] in float64; a constant feature is shifted but not scaled."""
+    """Return (shift, scale) in float64, shaped like an example or [1]; a constant feature is shifted but not scaled."""
     low, high = train.min(axis=0).astype(np.float64), train.max(axis=0).astype(np.float64)
     if scale == "standardize":
         shift, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
@@ -143,7 +242,7 @@ def _check_finite(splits: Splits, lane: int, scale: np.ndarray, feature_names: S
     for part in splits:
         fine = np.isfinite(part.inputs[lane]).all(axis=0) & np.isfinite(scale)
         if not fine.all():
-            place = int(fine.argmin())
+            place = int(fine.argmin())  # its place in a row of all features
             name = repr(feature_names[place]) if feature_names else f"feature {place}"
             raise ValueError(f"values of {name} are too large for {part.inputs.dtype} once scaled")
 

@@ -1,13 +1,12 @@
 """How a task is cut into waves and segments; all of it depends on sizes alone, so a continued run is cut the same."""
 
-import itertools
 from typing import NamedTuple
 
 import jax
 
+from ce_jax.comparing._points import first_points
 from ce_jax.comparing._task import Task, on_cpu
-from ce_jax.sweeping import Plan, lane_bytes, plan_waves, step_bytes
-from ce_jax.training import Hyperparameters
+from ce_jax.sweeping import Plan, plan_waves
 
 
 class DeviceSpeed(NamedTuple):
@@ -31,13 +30,13 @@ def plan_task(task: Task, budget: int, *, rates: int | None = None, seeds: tuple
     Args:
       task: what is trained.
       budget: bytes that the lanes of a wave may take on each device.
-      rates: how many hyperparameters train together at most; None for the grid's own number.
+      rates: how many hyperparameters train together at most; None for as many as there are points.
       seeds: sizes of the groups of seeds; None for tuning seeds and fresh ones.
     """
     sweep, training = task.sweep, task.training
     plan = plan_waves(
         seeds or (sweep.tuning_seeds, sweep.seeds),
-        rates or sweep.learning_rates.count,
+        rates or len(first_points(sweep)),
         lane_memory(task),
         bytes_per_step=step_memory(task),
         budget=budget,
@@ -52,21 +51,17 @@ def plan_task(task: Task, budget: int, *, rates: int | None = None, seeds: tuple
 
 def step_memory(task: Task) -> int:
     """Estimated bytes that a step of one run touches, for `plan_waves`."""
-    return step_bytes(task.sizes, task.batch, task.splits.train.inputs.itemsize) if on_cpu() else 0
+    return task.cost.step if on_cpu() else 0
 
 
 def lane_memory(task: Task) -> int:
     """Estimated bytes of one run: temporary memory, and its state twice, before a segment and after it."""
-    train = task.splits.train.inputs
     key = jax.eval_shape(lambda: jax.random.key(0))
-    number = jax.ShapeDtypeStruct((), train.dtype)
-    data = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[train.ndim - 2 :], leaf.dtype), task.splits)
     states = []
     for arm in task.arms:
-        hyper = Hyperparameters(number, dict.fromkeys(arm.options, number))
-        leaves = jax.tree.leaves(jax.eval_shape(task.train(arm).begin, key, hyper, data))
+        leaves = jax.tree.leaves(jax.eval_shape(task.train(arm).begin, key, task.lane(arm), task.example))
         states.append(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
-    return lane_bytes(task.sizes, train.shape[-2], train.itemsize) + 2 * max(states)
+    return task.cost.temporary + 2 * max(states)
 
 
 def wave_memory(task: Task, plan: Plan) -> int:
@@ -80,5 +75,4 @@ def wave_memory(task: Task, plan: Plan) -> int:
 def seconds_per_step(task: Task) -> float:
     """Estimated seconds of one lane's step: a layer is one product forward and two backward."""
     speed = CPU if on_cpu() else ACCELERATOR
-    products = 6 * sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(task.sizes))
-    return task.batch * (products / speed.products + task.sizes[-1] / speed.logits)
+    return task.cost.products / speed.products + task.batch * task.num_classes / speed.logits

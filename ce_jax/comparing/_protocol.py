@@ -1,8 +1,9 @@
 """The procedure that every comparison follows, whoever trains, stores and shows.
 
-Every loss is trained on the tuning seeds over the same grid of learning rates. While the best rate of any lies on an
-edge of the grid, the grid grows there, for all alike. Each loss is then trained on fresh seeds, from which alone
-results are reported, each at the rate that the tuning seeds chose.
+Every loss is trained on the tuning seeds at the same points: learning rates, with values of the optimizer options tuned
+with them. While the best point of any lies on an edge of the grid of rates, the grid grows there, for all alike. Each
+loss is then trained on fresh seeds, from which alone results are reported, each at the point that the tuning seeds
+chose.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +12,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ce_jax.comparing._arms import Arm
-from ce_jax.comparing._choice import Choice, choose_rates
-from ce_jax.comparing._curves import Curves, LossCurves, joined_rates
+from ce_jax.comparing._choice import Choice, choose_points
+from ce_jax.comparing._curves import Array, Curves, LossCurves, joined_points
 from ce_jax.comparing._options import AnalysisOptions, SweepOptions
+from ce_jax.comparing._points import Point, first_points, grid_points, grid_rates
 from ce_jax.comparing._redrawing import redrawn_choices
 
 WIDEN_BY = 4
@@ -21,14 +23,14 @@ WIDEN_BY = 4
 
 
 class Ask(NamedTuple):
-    """Work to be done: one loss at some learning rates."""
+    """Work to be done: one loss at some points."""
 
     arm: Arm
-    rates: tuple[float, ...]
+    points: tuple[Point, ...]
 
 
 Train = Callable[[Sequence[Ask], range], Sequence[Mapping[str, Any]]]
-"""`train(asks, seeds)` gives {metric: [rates, seeds, E]} for each of the asks. It sees all work of a phase at once, so
+"""`train(asks, seeds)` gives {metric: [points, seeds, E]} for each of the asks. It sees all work of a phase at once, so
 that losses can share programs and several processes the work; `one_by_one` makes one of a function of a single loss."""
 
 
@@ -48,21 +50,28 @@ class Trained(NamedTuple):
     """What the procedure ends with."""
 
     tuning: Curves
-    """On the tuning seeds, at every rate."""
+    """On the tuning seeds, at every point."""
     fresh: Curves
-    """On the fresh seeds, at every rate or at those asked for."""
+    """On the fresh seeds, at every point or at those asked for."""
     choices: dict[str, Choice]
-    """{loss: its best rate on the tuning seeds}; positions are those in `tuning`."""
+    """{loss: its best point on the tuning seeds}; positions are those in `tuning`."""
+
+    def point(self, loss: str) -> Point:
+        """The best point of a loss, by the tuning seeds alone."""
+        return self.tuning[loss].points[self.choices[loss].row]
+
+    def row(self, loss: str) -> int:
+        """Where the best point of a loss stands in `fresh`."""
+        return self.fresh[loss].row(self.point(loss))
 
     def best(self, loss: str) -> LossCurves:
-        """A loss on the fresh seeds at its own best rate: metrics [1, S, E]."""
-        rate = self.tuning[loss].rates[self.choices[loss].rate]
-        return self.fresh[loss].at(rows=self.fresh[loss].rates == rate)
+        """A loss on the fresh seeds at its own best point: metrics [1, S, E]."""
+        return self.fresh[loss].at(rows=[self.row(loss)])
 
 
-def one_by_one(train: Callable[[Arm, range, tuple[float, ...]], Mapping[str, Any]]) -> Train:
-    """A `Train` that asks `train(arm, seeds, rates) -> {metric: [rates, seeds, E]}` for one loss after the other."""
-    return lambda asks, seeds: [train(ask.arm, seeds, ask.rates) for ask in asks]
+def one_by_one(train: Callable[[Arm, range, tuple[Point, ...]], Mapping[str, Any]]) -> Train:
+    """A `Train` that asks `train(arm, seeds, points) -> {metric: [points, seeds, E]}` for one loss after the other."""
+    return lambda asks, seeds: [train(ask.arm, seeds, ask.points) for ask in asks]
 
 
 def tune_and_report(
@@ -75,22 +84,21 @@ def tune_and_report(
     report_at: Literal["every rate", "contending rates"] = "every rate",
     listener: Listener | None = None,
 ) -> Trained:
-    """Tune, widen while a best rate lies on an edge, and train fresh seeds.
+    """Tune, widen a grid while a best rate lies on its edge, and train fresh seeds.
 
     Args:
       arms: the losses; steps: [E] at which a run is evaluated.
-      sweep: grid and seeds; analysis: what the best rate is.
+      sweep: points and seeds; analysis: what the best point is.
       train: does the work.
-      report_at: at which rates of the final grid the fresh seeds are trained: at every one, or at those that are the
-        best of some redraw of the tuning seeds, which is what an interval over the whole procedure needs.
+      report_at: at which of the points tried the fresh seeds are trained: at every one, or at those that are the best
+        of some redraw of the tuning seeds, which is what an interval over the whole procedure needs.
       listener: is told what begins.
 
     Returns:
-      All curves, and the rate of each loss.
+      All curves, and the point of each loss.
     """
     listener, steps = listener or Listener(), np.asarray(steps)
-    grid = sweep.learning_rates
-    rates = [float(rate) for rate in np.geomspace(grid.low, grid.high, grid.count)]
+    rates, widen = grid_rates(sweep), sweep.widen if sweep.search == "grid" else 0
     first = sweep.first_seed
     tuning_seeds = range(first, first + sweep.tuning_seeds)
     fresh_seeds = range(tuning_seeds.stop, tuning_seeds.stop + sweep.seeds)
@@ -100,43 +108,45 @@ def tune_and_report(
         return Curves(
             steps,
             np.asarray(seeds),
-            {ask.arm.label: LossCurves(np.asarray(ask.rates), metrics) for ask, metrics in measured},
+            {ask.arm.label: _loss_curves(ask.points, metrics) for ask, metrics in measured},
         )
 
-    tuning, added = None, rates
-    for widening in range(sweep.widen + 1):
+    tuning, added = None, first_points(sweep)
+    for widening in range(widen + 1):
         listener.plan(len(arms) * len(added) * len(tuning_seeds), int(steps[-1]))
         if report_at == "every rate":  # they will be trained on the fresh seeds too
             listener.plan(len(arms) * len(added) * len(fresh_seeds), int(steps[-1]))
-        listener.say(f"tuning: {len(added)} learning rates x {len(tuning_seeds)} seeds for each loss")
-        more = curves([Ask(arm, tuple(added)) for arm in arms], tuning_seeds)
-        tuning = more if tuning is None else _with_rates(tuning, more)
-        choices = choose_rates(tuning, analysis)
+        listener.say(f"tuning: {len(added)} {_kind(sweep)} x {len(tuning_seeds)} seeds for each loss")
+        more = curves([Ask(arm, added) for arm in arms], tuning_seeds)
+        tuning = more if tuning is None else _with_points(tuning, more)
+        choices = choose_points(tuning, analysis)
         edges = {choice.edge for choice in choices.values()} - {0}
-        if not edges or widening == sweep.widen:
+        if not edges or widening == widen:
             break
-        added = rates_beyond(rates, edges, WIDEN_BY)
-        rates = sorted(rates + added)
+        beyond = rates_beyond(rates, edges, WIDEN_BY)
+        added, rates = grid_points(beyond, sweep.options), sorted(rates + beyond)
         listener.say(f"a best rate lies on the edge: widening the grid to {rates[0]:.3g} .. {rates[-1]:.3g}")
     assert tuning is not None
     if report_at == "every rate":
-        listener.say(f"reporting: {len(rates)} learning rates x {len(fresh_seeds)} fresh seeds for each loss")
-        asks = [Ask(arm, tuple(rates)) for arm in arms]
+        points = tuning[arms[0].label].points
+        listener.say(f"reporting: {len(points)} {_kind(sweep)} x {len(fresh_seeds)} fresh seeds for each loss")
+        asks = [Ask(arm, points) for arm in arms]
     else:
-        contenders = contending_rates(tuning, analysis)
+        contenders = contending_points(tuning, analysis)
         count = sum(map(len, contenders.values()))
         listener.plan(count * len(fresh_seeds), int(steps[-1]))
-        listener.say(f"reporting: {count} rates that may be the best of their loss x {len(fresh_seeds)} fresh seeds")
+        kind = "points" if sweep.options else "rates"
+        listener.say(f"reporting: {count} {kind} that may be the best of their loss x {len(fresh_seeds)} fresh seeds")
         asks = [Ask(arm, contenders[arm.label]) for arm in arms]
     return Trained(tuning, curves(asks, fresh_seeds), choices)
 
 
-def contending_rates(tuning: Curves, analysis: AnalysisOptions) -> dict[str, tuple[float, ...]]:
-    """{loss: the rates that its tuning seeds choose, as they are or redrawn}, in increasing order."""
+def contending_points(tuning: Curves, analysis: AnalysisOptions) -> dict[str, tuple[Point, ...]]:
+    """{loss: the points that its tuning seeds choose, as they are or redrawn}, by increasing rate."""
     _, redrawn = redrawn_choices(tuning, analysis)
-    chosen = choose_rates(tuning, analysis)
+    chosen = choose_points(tuning, analysis)
     return {
-        loss: tuple(float(curves.rates[i]) for i in sorted({chosen[loss].rate, *redrawn[loss].tolist()}))
+        loss: tuple(curves.points[row] for row in sorted({chosen[loss].row, *redrawn[loss].tolist()}))
         for loss, curves in tuning.losses.items()
     }
 
@@ -149,6 +159,17 @@ def rates_beyond(rates: Sequence[float], edges: set[int], count: int) -> list[fl
     return sorted(below + above)
 
 
-def _with_rates(curves: Curves, more: Curves) -> Curves:
-    losses = {label: joined_rates([one, more[label]]) for label, one in curves.losses.items()}
+def _loss_curves(points: Sequence[Point], metrics: Mapping[str, Any]) -> LossCurves:
+    options: dict[str, Array] = {
+        name: np.array([dict(point.options)[name] for point in points]) for name, _ in points[0].options
+    }
+    return LossCurves(np.array([point.rate for point in points]), metrics, options)
+
+
+def _kind(sweep: SweepOptions) -> str:
+    return f"points of learning rate, {', '.join(sweep.options)}" if sweep.options else "learning rates"
+
+
+def _with_points(curves: Curves, more: Curves) -> Curves:
+    losses = {label: joined_points([one, more[label]]) for label, one in curves.losses.items()}
     return Curves(curves.steps, curves.seeds, losses)

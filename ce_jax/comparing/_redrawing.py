@@ -1,6 +1,7 @@
-"""The whole procedure again on redrawn seeds: rates chosen anew, then judged on redrawn fresh seeds."""
+"""The whole procedure again on redrawn seeds: points chosen anew, then judged on redrawn fresh seeds."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,11 +11,11 @@ from ce_jax.comparing._curves import Array, Curves
 from ce_jax.comparing._options import AnalysisOptions
 
 RUNNER_UP = 0.1
-"""Above this share of the redraws a rate other than the chosen one makes the choice unsure."""
+"""Above this share of the redraws a point other than the chosen one makes the choice unsure."""
 
 
 def redrawn_choices(tuning: Curves, options: AnalysisOptions) -> tuple[Array, dict[str, Array]]:
-    """Counts [B, tuning seeds] of redrawn tuning seeds, and {loss: [B] position of the rate chosen from them}."""
+    """Counts [B, tuning seeds] of redrawn tuning seeds, and {loss: [B] position of the point chosen from them}."""
     counts = redraw(len(tuning.seeds), options.resamples, np.random.default_rng([int(tuning.seeds[0]), *b"tune"]))
     choices = {}
     for loss, curves in tuning.losses.items():
@@ -30,27 +31,28 @@ class Redrawn:
         """Redraw tuning seeds and fresh ones.
 
         Args:
-          tuning: curves of the tuning seeds at every rate.
-          fresh: curves of the fresh seeds, at least at the rates that some redraw chooses.
-          options: how rates are chosen, how many resamples, and how sure intervals are.
+          tuning: curves of the tuning seeds at every point.
+          fresh: curves of the fresh seeds, at least at the points that some redraw chooses.
+          options: how points are chosen, how many resamples, and how sure intervals are.
         """
         self.options, self.seeds = options, len(fresh.seeds)
         rng = np.random.default_rng([int(fresh.seeds[0]), *b"fresh"])
         self.fresh_counts = redraw(self.seeds, options.resamples, rng)
         self.tuning_counts, self.positions = redrawn_choices(tuning, options)
-        self.rates = {loss: curves.rates for loss, curves in tuning.losses.items()}
-        # Rates of the fresh curves may be some of the grid's: where each redraw's choice lies among them.
-        self.rows = {
-            loss: np.searchsorted(fresh[loss].rates, self.rates[loss][positions])
-            for loss, positions in self.positions.items()
-        }
+        self.points = {loss: curves.points for loss, curves in tuning.losses.items()}
+        # Points of the fresh curves may be some of those tried: where each redraw's choice lies among them.
+        self.rows: dict[str, Array] = {}
+        for loss, positions in self.positions.items():
+            place = {point: row for row, point in enumerate(fresh[loss].points)}
+            distinct, inverse = np.unique(positions, return_inverse=True)
+            self.rows[loss] = np.array([place[self.points[loss][one]] for one in distinct])[inverse]
 
     def shares(self, loss: str) -> Array:
-        """[R] the share of the redraws in which each rate of the grid is chosen."""
-        return np.bincount(self.positions[loss], minlength=len(self.rates[loss])) / len(self.positions[loss])
+        """[R] the share of the redraws in which each point tried is chosen."""
+        return np.bincount(self.positions[loss], minlength=len(self.points[loss])) / len(self.positions[loss])
 
     def means(self, loss: str, values: Array) -> Array:
-        """[B] means over redrawn fresh seeds of values [rates, seeds] at the rates chosen anew."""
+        """[B] means over redrawn fresh seeds of values [points, seeds] at the points chosen anew."""
         rows = self.rows[loss]
         means = np.empty(len(rows))
         for row in np.unique(rows):
@@ -81,13 +83,15 @@ class Redrawn:
         return float(np.exp(low)), float(np.exp(high))
 
 
-def sureness(redrawn: Redrawn, loss: str, chosen: int) -> Mapping[str, float | None]:
-    """How sure the choice of a rate is: its share of the redraws, and the next best rate's."""
+def sureness(redrawn: Redrawn, loss: str, chosen: int) -> Mapping[str, Any]:
+    """How sure the choice of a point is: its share of the redraws, and the next best point's."""
     shares = redrawn.shares(loss)
     others = np.where(np.arange(len(shares)) == chosen, -1.0, shares)
     runner_up = int(np.argmax(others))
-    return {
+    point = redrawn.points[loss][runner_up]
+    record = {
         "chosen": float(shares[chosen]),
         "runner_up": float(shares[runner_up]),
-        "runner_up_rate": float(redrawn.rates[loss][runner_up]),
+        "runner_up_rate": point.rate,
     }
+    return {**record, "runner_up_options": dict(point.options)} if point.options else record

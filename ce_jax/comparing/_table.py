@@ -5,28 +5,40 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ce_jax.comparing._chosen import chosen_parts, tuned_options
 from ce_jax.comparing._formats import count, display_name, interval, ratio, share
-from ce_jax.comparing._words import INTERVALS, bounded, goal_text, label, level, shown_target, speed_rows
+from ce_jax.comparing._words import INTERVALS, bounded, goal_text, label, level, shown_target, speed_rows, tells_rare
 
 HEADINGS = ("loss", "reached", "median\nsteps", "mean\nsteps", "ratio", "test\naccuracy")
+RARE = "on rare\nclasses"
+
+
+def headings(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of a summary's table."""
+    return (*HEADINGS, RARE) if tells_rare(summary) else HEADINGS
 
 
 def table_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """One row per loss at the target of the headline, columns as in `HEADINGS`; an interval is a second line."""
-    target = shown_target(summary)
+    """One row per loss at the target of the headline, columns as in `headings`; an interval is a second line.
+
+    Where more than the learning rate was tuned, the point that the loss chose stands below its name.
+    """
+    target, rare = shown_target(summary), tells_rare(summary)
     rows: list[tuple[str, ...]] = []
     for row in speed_rows(summary):
         if row["target"] != target:
             continue
-        final, against = summary["losses"][row["loss"]]["final"]["test_accuracy"], row["against"]
+        chosen = chosen_parts(summary["losses"][row["loss"]]) if tuned_options(summary) else []
+        finals, against = summary["losses"][row["loss"]]["final"], row["against"]
+        shown = [finals["test_accuracy"], *([finals["test_rare_accuracy"]] if rare else [])]
         rows.append(
             (
-                display_name(row["loss"]),
+                "\n".join([display_name(row["loss"]), *chosen]),
                 share(row["reached"]),
                 count(row["median_steps"]),
                 _with_interval(row["rmst_steps"], row["rmst_ci"], count),
                 f"{bounded(against)}\n{_ends(against['ci'], ratio)}" if against else "",
-                _with_interval(final["mean"], final["ci"], share),
+                *(_with_interval(final["mean"], final["ci"], share) for final in shown),
             )
         )
     return rows
@@ -34,7 +46,9 @@ def table_rows(summary: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def text_table(summaries: Sequence[Mapping[str, Any]]) -> str:
     """A table for each workload, and how to read them, in plain text."""
-    parts = [f"{_title(summary, summaries)}\n{_aligned([HEADINGS, *table_rows(summary)])}" for summary in summaries]
+    parts = [
+        f"{_title(summary, summaries)}\n{_aligned([headings(summary), *table_rows(summary)])}" for summary in summaries
+    ]
     return "\n\n".join([*parts, textwrap.fill(_note(summaries), 79)])
 
 
@@ -44,7 +58,10 @@ def html_table(summary: Mapping[str, Any]) -> str:
     def cells(row: Sequence[str], tag: str) -> str:
         return "".join(f"<{tag}>{html.escape(cell).replace(chr(10), '<br>')}</{tag}>" for cell in row)
 
-    rows = [f"<tr>{cells(HEADINGS, 'th')}</tr>", *(f"<tr>{cells(row, 'td')}</tr>" for row in table_rows(summary))]
+    rows = [
+        f"<tr>{cells(headings(summary), 'th')}</tr>",
+        *(f"<tr>{cells(row, 'td')}</tr>" for row in table_rows(summary)),
+    ]
     caption = f"<caption>{html.escape(_title(summary))}</caption>"
     return f"<table>{caption}{''.join(rows)}</table><p>{html.escape(_note([summary]))}</p>"
 
@@ -54,7 +71,10 @@ def _title(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]] = ())
 
 
 def _note(summaries: Sequence[Mapping[str, Any]]) -> str:
-    return f"ratio: mean steps, first loss ÷ this loss; in second lines: {level(summaries[0])} intervals. {INTERVALS}"
+    rare = any(map(tells_rare, summaries))
+    more = "on rare classes: test accuracy on the rarest half of the classes by training examples; " if rare else ""
+    lines = f"in second lines: {level(summaries[0])} intervals"
+    return f"ratio: mean steps, first loss ÷ this loss; {more}{lines}. {INTERVALS}"
 
 
 def _with_interval(value: float | None, bounds: Sequence[float] | None, form: Callable[[float | None], str]) -> str:
@@ -66,7 +86,7 @@ def _ends(bounds: Sequence[float] | None, form: Callable[[float | None], str]) -
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells of one or two lines in columns: the first to the left, the others to the right, a rule below.
+    """Rows of cells of one or more lines in columns: the first to the left, the others to the right, a rule below.
 
     >>> print(_aligned([("loss", "mean\\nsteps"), ("ssr", "12\\n9–15")]))
     loss  mean

@@ -1,20 +1,37 @@
 """What a comparison trains, with everything that shapes its programs."""
 
+import functools
+import inspect
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ce_jax.comparing._arms import Arm
+from ce_jax.comparing._cost import LaneCost, lane_cost
 from ce_jax.comparing._options import AnalysisOptions, SweepOptions, TrainOptions
-from ce_jax.models import Model
+from ce_jax.comparing._points import Point
+from ce_jax.models import Model, begin, check_model
 from ce_jax.sweeping import row_block
-from ce_jax.training import Hyperparameters, Splits, Training, evaluation_steps, make_train
+from ce_jax.training import (
+    Hyperparameters,
+    Splits,
+    Training,
+    evaluation_steps,
+    make_train,
+    no_option,
+    option_names,
+    rarest_half,
+    tunable_options,
+)
 
 
-class Task(NamedTuple):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task:
     """Data, model, losses and settings of one comparison."""
 
     model: Model
@@ -49,12 +66,29 @@ class Task(NamedTuple):
     def batch(self) -> int:
         """Examples in a training step."""
         size = self.training.batch_size
-        return self.splits.train.inputs.shape[-2] if size == "full" else size
+        return self.splits.train.labels.shape[-1] if size == "full" else size
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """Widths of all layers, features first and classes last."""
-        return (self.splits.train.inputs.shape[-1], *self.model.hidden, self.num_classes)
+    def features(self) -> int:
+        """Numbers in one example, whatever its shape."""
+        train = self.splits.train
+        return math.prod(train.inputs.shape[train.labels.ndim :])
+
+    @property
+    def example(self) -> Splits:
+        """Shapes of the parts of one seed."""
+        drop = int(self.per_seed)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[drop:], leaf.dtype), self.splits)
+
+    @functools.cached_property
+    def cost(self) -> LaneCost:
+        """What one run takes; losses differ little, so the first one's stands for all."""
+        return lane_cost(self.train(self.arms[0]), self.lane(self.arms[0]), self.example)
+
+    def lane(self, arm: Arm) -> Hyperparameters:
+        """Shapes of the hyperparameters of one run."""
+        number = jax.ShapeDtypeStruct((), self.splits.train.inputs.dtype)
+        return Hyperparameters(number, dict.fromkeys(arm.options, number), dict.fromkeys(self.sweep.options, number))
 
     def train(self, arm: Arm) -> Training:
         """The pure training function of an arm."""
@@ -65,20 +99,24 @@ class Task(NamedTuple):
             evaluate_at=self.evaluate_at,
             optimizer=self.optimizer,
             optimizer_options=self.optimizer_options,
+            schedule=self.training.schedule,
             batch_size=None if self.training.batch_size == "full" else self.batch,
             row_block=row_block(self.batch) if on_cpu() else None,
             gradient=self.gradient,
+            class_weight=arm.class_weight,
         )
 
     def splits_of(self, positions: Any) -> Splits:
         """The splits of some of the seeds, by position; where all seeds share one, that one."""
         return jax.tree.map(lambda leaf: leaf[positions], self.splits) if self.per_seed else self.splits
 
-    def hyper(self, points: list[tuple[Arm, float]]) -> Hyperparameters:
-        """Rates and options of some (arm, rate) of one program."""
+    def hyper(self, points: list[tuple[Arm, Point]]) -> Hyperparameters:
+        """Rates and options of some (arm, point) of one program."""
         dtype = self.training.dtype
         options = {name: np.array([arm.options[name] for arm, _ in points], dtype) for name in points[0][0].options}
-        return Hyperparameters(np.array([rate for _, rate in points], dtype), options)
+        tuned = [dict(point.options) for _, point in points]
+        traced = {name: np.array([chosen[name] for chosen in tuned], dtype) for name in tuned[0]}
+        return Hyperparameters(np.array([point.rate for _, point in points], dtype), options, traced)
 
 
 def on_cpu() -> bool:
@@ -91,26 +129,65 @@ def check_task(task: Task) -> None:
 
     Raises:
       ValueError: a batch larger than the training part, a loss that fails or has another shape than one value per
-        example, a start that does not fit the model, an option that the optimizer does not have.
+        example, a start that does not fit the model, an option that the optimizer does not have or that cannot be
+        tuned, a target metric that a part has no examples for.
     """
-    size = task.splits.train.inputs.shape[-2]
+    size = task.splits.train.labels.shape[-1]
     if task.batch > size:
         raise ValueError(f"train.batch_size: expected at most the {size} training examples, got {task.batch}")
     logits = jax.ShapeDtypeStruct((5, task.num_classes), jnp.float32)
     labels = jax.ShapeDtypeStruct((5,), jnp.int32)
     for arm in task.arms:
         try:
-            out = jax.eval_shape(lambda z, y, arm=arm: arm.loss.value(z, y, **arm.options), logits, labels)
+            # Training fills in what a loss takes as `prior`.
+            takes_prior = "prior" in inspect.signature(arm.loss.value).parameters
+            prior = {"prior": jnp.full(task.num_classes, 1 / task.num_classes)} if takes_prior else {}
+            out = jax.eval_shape(
+                lambda z, y, arm=arm, prior=prior: arm.loss.value(z, y, **arm.options, **prior), logits, labels
+            )
         except Exception as error:
             raise ValueError(f"loss: {arm.label}: fails on logits {list(logits.shape)}: {first_line(error)}") from None
         if getattr(out, "shape", None) != (5,):
             came = getattr(out, "shape", type(out))
             raise ValueError(f"loss: {arm.label}: expected one value per example, shape (5,), got {came}")
         task.train(arm)
+    inputs = task.splits_of(0).train.inputs
+    if task.model.columns is None:
+        check_model(task.model, inputs, task.num_classes)
+    _check_options(task)
     try:
-        jax.eval_shape(lambda: task.model.init(jax.random.key(0), task.sizes[0], task.num_classes))
+        jax.eval_shape(lambda: begin(task.model, jax.random.key(0), inputs, task.num_classes))
     except ValueError as error:
         raise ValueError(first_line(error)) from None
+    part, rare, _ = task.analysis.target_metric.partition("_rare_")
+    if rare:
+        _check_rare(part, getattr(task.splits, part).labels, task.splits.train.labels, task.num_classes)
+
+
+def _check_rare(name: str, labels: np.ndarray, train: np.ndarray, num_classes: int) -> None:
+    """Whether the part has rows of the rarest classes, without which there is no accuracy on them."""
+    for own, trained in zip(np.atleast_2d(labels), np.atleast_2d(train), strict=True):
+        rare = np.asarray(rarest_half(jnp.asarray(np.bincount(trained, minlength=num_classes))))
+        if not rare[own].any():
+            raise ValueError(
+                f"analysis.target_metric: {name}_rare_accuracy needs examples of the rarest half of the classes in the "
+                f"{name} part, and for some seed there is none; make that part larger or choose another metric"
+            )
+
+
+def _check_options(task: Task) -> None:
+    """Check that every tuned option is one of the optimizer's, a number, and not fixed."""
+    if not task.sweep.options:
+        return
+    known, tunable = option_names(task.optimizer), tunable_options(task.optimizer, task.optimizer_options)
+    for option in task.sweep.options:
+        where = f"sweep.options.{option}"
+        if option not in known:
+            raise ValueError(f"{where}: {no_option(task.optimizer, option, known)}")
+        if option in task.optimizer_options:
+            raise ValueError(f"{where}: expected an option that is not fixed in optimizer_options as well")
+        if option not in tunable:
+            raise ValueError(f"{where}: expected an option that is a number ({', '.join(tunable)}), got {option!r}")
 
 
 def first_line(error: Exception) -> str:

@@ -11,16 +11,17 @@ import numpy as np
 from ce_jax.comparing._arms import Arm
 from ce_jax.comparing._choice import long_reached
 from ce_jax.comparing._curves import Array
+from ce_jax.comparing._points import Point, first_points
 from ce_jax.comparing._protocol import Ask, Listener
 from ce_jax.comparing._task import Task
 from ce_jax.sweeping import MEASURED, Checkpoint, CompiledWave, Plan, blocks, compile_wave
-from ce_jax.training import METRICS
+from ce_jax.training import AT_END, METRICS
 
 
 class Wave(NamedTuple):
-    """Some (arm, rate) of one program, each on the same seeds."""
+    """Some (arm, point) of one program, each on the same seeds."""
 
-    points: tuple[tuple[Arm, float], ...]
+    points: tuple[tuple[Arm, Point], ...]
     seeds: tuple[int, ...]
 
     @property
@@ -30,13 +31,14 @@ class Wave(NamedTuple):
 
     @property
     def key(self) -> dict[str, Any]:
-        """What names it among the waves of a task."""
-        return {"points": [[arm.label, rate] for arm, rate in self.points], "seeds": list(self.seeds)}
+        """What names it among the waves of a task; without options tuned, what it was before there were any."""
+        points = [[arm.label, point.rate, *([dict(point.options)] * bool(point.options))] for arm, point in self.points]
+        return {"points": points, "seeds": list(self.seeds)}
 
 
 def cut(asks: Sequence[Ask], seeds: range, plan: Plan) -> list[Wave]:
     """The waves of a phase. Losses that share a program (members of a family) share waves."""
-    points = [(ask.arm, rate) for ask in asks for rate in ask.rates]
+    points = [(ask.arm, point) for ask in asks for point in ask.points]
     waves = []
     for program in dict.fromkeys(arm.program for arm, _ in points):
         together = [point for point in points if point[0].program == program]
@@ -48,15 +50,15 @@ def cut(asks: Sequence[Ask], seeds: range, plan: Plan) -> list[Wave]:
 def gather(
     asks: Sequence[Ask], seeds: range, pieces: Sequence[tuple[Wave, Mapping[str, Array]]]
 ) -> list[dict[str, Array]]:
-    """{metric: [rates, seeds, E]} of each of the asks, from what the waves measured, [points, seeds, E] each."""
-    places = {(ask.arm.label, rate): (i, j) for i, ask in enumerate(asks) for j, rate in enumerate(ask.rates)}
+    """{metric: [points, seeds, E or K]} of each of the asks, from what the waves measured, of the same shapes."""
+    places = {(ask.arm.label, point): (i, j) for i, ask in enumerate(asks) for j, point in enumerate(ask.points)}
     gathered: list[dict[str, Array]] = [{} for _ in asks]
     for wave, measured in pieces:
         columns = np.asarray(wave.seeds) - seeds.start
         for metric, curve in measured.items():
-            for row, (arm, rate) in enumerate(wave.points):
-                i, j = places[arm.label, rate]
-                shape = (len(asks[i].rates), len(seeds), curve.shape[-1])
+            for row, (arm, point) in enumerate(wave.points):
+                i, j = places[arm.label, point]
+                shape = (len(asks[i].points), len(seeds), curve.shape[-1])
                 whole = gathered[i].setdefault(metric, np.empty(shape, curve.dtype))
                 whole[j, columns] = curve[row]
     return gathered
@@ -70,7 +72,7 @@ class Waves:
         self.programs: dict[tuple[str, ...], CompiledWave] = {}
         retire = task.sweep.retire_reached
         self.done = functools.partial(long_reached, options=task.analysis) if retire else None
-        self.metrics = (*METRICS, MEASURED) if retire else METRICS
+        self.metrics = (*METRICS, *AT_END, *((MEASURED,) if retire else ()))
 
     def compile(self, arms: Sequence[Arm]) -> None:
         """Compile the programs of these arms that are missing, two at a time: it takes longest on small tasks."""
@@ -82,7 +84,8 @@ class Waves:
 
         def compiled(arm: Arm) -> CompiledWave:
             with jax.enable_x64(double):  # which holds for one thread
-                hyper, first = self.task.hyper([(arm, 1.0)]), slice(0, 1)
+                # Any point will do, as only its shape matters.
+                hyper, first = self.task.hyper([(arm, first_points(self.task.sweep)[0])]), slice(0, 1)
                 return compile_wave(self.task.train(arm), self.plan, hyper, self.task.splits_of(first))
 
         with ThreadPoolExecutor(2) as pool:

@@ -7,15 +7,16 @@ sentence claims more than its interval does. A ratio is always steps of `a` over
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from ce_jax.comparing._formats import count, display_name, interval, known, percent, ratio, share, text
+from ce_jax.comparing._chosen import point_parts, search_sentences, setting_text, tuned_options, tuned_words
+from ce_jax.comparing._formats import count, display_name, interval, known, metric_name, percent, ratio, share, text
 from ce_jax.comparing._redrawing import RUNNER_UP
 
 FEW_SEEDS = 10  # below this a bootstrap interval is itself rough, and the caveats say so
 Summary = Mapping[str, Any]
 Status = Literal["faster", "slower", "open", "bound", "unreached", "untimed"]
 INTERVALS = (
-    "Intervals cover chance in starts, batches, splits and the tuning of the rates (seeds are redrawn and rates chosen "
-    "anew each time); they do not cover another data set."
+    "Intervals cover chance in starts, batches, splits and the tuning (seeds are redrawn, and rates and what is "
+    "tuned with them chosen anew each time); they do not cover another data set."
 )
 
 
@@ -68,17 +69,17 @@ def shown_target(summary: Summary) -> float:
 
 
 def headline(summary: Summary) -> str:
-    """The finding and how sure it is, in one sentence, then whatever weakens it, one sentence each."""
-    return " ".join([finding(summary), *caveats(summary)])
+    """The finding and how sure it is, in one sentence, then what was tuned, and whatever weakens it."""
+    return " ".join([finding(summary), *search_sentences(summary), *caveats(summary)])
 
 
 def finding(summary: Summary) -> str:
     """What was found and how sure it is, in one sentence."""
     work, pair = summary["workload"], main_pair(summary)
-    where = f"On {text(work['dataset'])} ({text(work['model'])}, {text(work['optimizer'])})"
+    where = f"On {_setting(work)}"
     horizon, tuned = (
         f"{work['steps']:,} steps",
-        f"{work['seeds']} fresh seeds, each loss at its own tuned learning rate",
+        f"{work['seeds']} fresh seeds, each loss at its own tuned {tuned_words(summary)}",
     )
     if pair is None:
         return f"{where}, {_alone(summary, horizon)}"
@@ -136,9 +137,12 @@ def caveats(summary: Summary) -> list[str]:
             )
         choice = losses[name].get("choice")
         if choice and choice["runner_up"] > RUNNER_UP:
+            what, other = "learning rate", f"{choice['runner_up_rate']:.3g}"
+            if tuned_options(summary):
+                what, other = "point", ", ".join(point_parts(choice["runner_up_rate"], choice["runner_up_options"]))
             lines.append(
-                f"The best learning rate of {display_name(name)} is not sure: with the tuning seeds redrawn, "
-                f"{choice['runner_up_rate']:.3g} wins in {share(choice['runner_up'])} of the cases; intervals include "
+                f"The best {what} of {display_name(name)} is not sure: with the tuning seeds redrawn, "
+                f"{other} wins in {share(choice['runner_up'])} of the cases; intervals include "
                 "this."
             )
         if losses[name].get("near_cliff"):
@@ -147,7 +151,12 @@ def caveats(summary: Summary) -> list[str]:
                 "more would be too much."
             )
     edges = [display_name(name) for name in names if losses[name].get("on_edge")]
-    if edges:
+    if edges and work.get("search") == "random":
+        lines.append(
+            f"The best learning rate of {' and of '.join(edges)} is the lowest or the highest of those drawn, so a "
+            "better one may lie beyond it: take this as provisional."
+        )
+    elif edges:
         lines.append(
             f"The best learning rate of {' and of '.join(edges)} still lies on the edge of its grid, so a better one "
             "may lie beyond it: take this as provisional."
@@ -185,7 +194,8 @@ def joined_headline(summaries: Sequence[Summary]) -> str:
         number = sum(pair.status in statuses for pair in compared)
         if number:
             parts.append(f"in {number} {short}" if parts else f"in {number} of {len(compared)} workloads {full}")
-    how = f"({level(summaries[0])} intervals; each loss at its own tuned learning rate; workloads are never pooled)"
+    own = f"each loss at its own tuned {tuned_words(summaries[0])}"
+    how = f"({level(summaries[0])} intervals; {own}; workloads are never pooled)"
     return f"{_capital(', '.join(parts))} {how}."
 
 
@@ -215,9 +225,7 @@ def _told_by_start(summaries: Sequence[Summary]) -> str | None:
     work, pair = summaries[0]["workload"], main_pair(summaries[0])
     assert pair is not None
     goal = goal_text(summaries[0], pair.target)
-    sentence = (
-        f"On {text(work['dataset'])} ({text(work['model'])}, {text(work['optimizer'])}) to {goal}: {'; '.join(told)}."
-    )
+    sentence = f"On {_setting(work)} to {goal}: {'; '.join(told)}."
     if len(norms) < len(summaries):
         return sentence
     return f"{sentence} Why: before the first step the gradient of {display_name(pair.b)} is {' and '.join(norms)}."
@@ -256,22 +264,36 @@ def speed_rows(summary: Summary) -> list[dict[str, Any]]:
 def label(summary: Summary, others: Sequence[Summary] = ()) -> str:
     """A workload in a few words: what it always is, and whatever else tells it from the `others`."""
     work = summary["workload"]
+    alike = [other for other in others if other["workload"]["dataset"] == work["dataset"]]
     differing = [
         f"{key.replace('_', ' ')} {text(work[key])}"
-        for key in ("start", "batch_size", "steps")
-        if any(other["workload"][key] != work[key] for other in others)
+        for key in ("start", "batch_size", "steps", "imbalance")
+        if key in work and any(other["workload"].get(key) != work[key] for other in alike)
     ]
-    return " · ".join([*(text(work[key]) for key in ("dataset", "model", "optimizer")), *differing])
+    named = (text(work[key]) for key in ("dataset", "model", "optimizer"))
+    return " · ".join([*named, *setting_text(work), *differing])
 
 
 def goal_text(summary: Summary, target: float) -> str:
     """The target in words, such as "95 % validation accuracy"."""
-    return f"{percent(target)} {summary['workload']['target_metric'].replace('_', ' ')}"
+    return f"{percent(target)} {metric_name(summary['workload']['target_metric'])}"
+
+
+def tells_rare(summary: Summary) -> bool:
+    """Whether the accuracy on rare classes is worth a column: they were made rare, are rare, or are the target."""
+    work = summary["workload"]
+    fewest, most = work.get("training_counts", (1, 1))
+    aimed = any(word in work.get("target_metric", "") for word in ("balanced", "rare"))
+    return "imbalance" in work or most >= 2 * fewest or aimed
 
 
 def level(summary: Summary) -> str:
     """The confidence level of a summary's intervals, such as "95 %"."""
     return percent(summary["workload"]["confidence"])
+
+
+def _setting(work: Mapping[str, Any]) -> str:
+    return f"{text(work['dataset'])} ({', '.join([text(work['model']), text(work['optimizer']), *setting_text(work)])})"
 
 
 def _alone(summary: Summary, horizon: str) -> str:

@@ -16,7 +16,14 @@ A file imports only from those above it:
     _power          the power score, the bridge from cross-entropy to SSR
     _on_logits      losses of the logits themselves: SSR without softmax, squentropy, z-loss
     _stablemax      cross-entropy of the stablemax
+    _adjusted       cross-entropy of logits adjusted by the logarithm of a prior
+    _spherical      the spherical score
+    _one_against_rest  a binary cross-entropy for every class, without softmax
+    _entmax         the entmax and its implicit derivative
+    _fenchel_young  the losses of the entmax, from cross-entropy to the sparsemax loss
+    _entropy        log_prob and the entropy of a prediction
     _second_order   Hessians of cross-entropy and SSR, and their products with vectors
+    _class_weights  weights that let every class count the same
     _reductions     the mean over rows
     _registry       the table LOSSES and its record Loss
 
@@ -34,6 +41,8 @@ row, without a factor, and `mean_over` divides by the sum of the weights.
 | `sigmoid_focal_loss(z, y)`, y 0 or 1 | no alpha unless given | `focal_loss(stack([0 * z, z], -1), y)` |
 | `squared_error(p, onehot).sum(-1)` | no 1/2 | `ssr(z, y)` |
 | `l2_loss(p, onehot).sum(-1)` | 1/2 | `ssr(z, y) / 2` |
+| `sigmoid_binary_cross_entropy(z, onehot).sum(-1)` | sum over K | `sigmoid_binary_cross_entropy(z, y)` |
+| `multiclass_sparsemax_loss(z, y)` | | `fenchel_young_loss(z, y, alpha=2)` |
 | **PyTorch** | mean over rows | |
 | `cross_entropy(z, y)` | rows labelled -100 left out | `mean_over(cross_entropy(z, y), where=y != -100)` |
 | the same with `weight=w` [K] | divided by the sum of w_y | `mean_over(cross_entropy(z, y), weights=w[y])` |
@@ -61,13 +70,18 @@ A row whose label is hidden by `where` is NaN here; optax gives a number for it,
 row is 0 here and NaN in PyTorch.
 """
 
+from ce_jax.losses._adjusted import logit_adjusted_cross_entropy, logit_adjusted_cross_entropy_grad
 from ce_jax.losses._checks import validate_labels
+from ce_jax.losses._class_weights import class_weights
 from ce_jax.losses._cross_entropy import (
     cross_entropy,
     cross_entropy_grad,
     cross_entropy_with_targets,
     cross_entropy_with_targets_grad,
 )
+from ce_jax.losses._entmax import entmax
+from ce_jax.losses._entropy import entropy, log_prob
+from ce_jax.losses._fenchel_young import fenchel_young_loss, fenchel_young_loss_grad
 from ce_jax.losses._from_probs import (
     cross_entropy_from_probs,
     cross_entropy_from_probs_grad,
@@ -97,11 +111,13 @@ from ce_jax.losses._on_logits import (
     z_loss,
     z_loss_grad,
 )
+from ce_jax.losses._one_against_rest import sigmoid_binary_cross_entropy, sigmoid_binary_cross_entropy_grad
 from ce_jax.losses._power import power_loss, power_loss_grad
 from ce_jax.losses._reductions import mean_over
 from ce_jax.losses._registry import LOSSES, Loss, as_loss, hand_written, with_manual_grad
 from ce_jax.losses._second_order import cross_entropy_hessian, cross_entropy_hvp, ssr_hessian, ssr_hvp
 from ce_jax.losses._softmax import log_softmax, logsumexp, softmax
+from ce_jax.losses._spherical import spherical_score, spherical_score_grad
 from ce_jax.losses._ssr import ssr, ssr_grad, ssr_with_targets, ssr_with_targets_grad
 from ce_jax.losses._stablemax import stablemax_cross_entropy, stablemax_cross_entropy_grad
 
@@ -109,6 +125,7 @@ __all__ = [
     "LOSSES",
     "Loss",
     "as_loss",
+    "class_weights",
     "cross_entropy",
     "cross_entropy_from_probs",
     "cross_entropy_from_probs_grad",
@@ -117,11 +134,18 @@ __all__ = [
     "cross_entropy_hvp",
     "cross_entropy_with_targets",
     "cross_entropy_with_targets_grad",
+    "entmax",
+    "entropy",
+    "fenchel_young_loss",
+    "fenchel_young_loss_grad",
     "focal_loss",
     "focal_loss_grad",
     "hand_written",
     "log_odds",
+    "log_prob",
     "log_softmax",
+    "logit_adjusted_cross_entropy",
+    "logit_adjusted_cross_entropy_grad",
     "logsumexp",
     "lq_loss",
     "lq_loss_grad",
@@ -132,7 +156,11 @@ __all__ = [
     "poly1_loss_grad",
     "power_loss",
     "power_loss_grad",
+    "sigmoid_binary_cross_entropy",
+    "sigmoid_binary_cross_entropy_grad",
     "softmax",
+    "spherical_score",
+    "spherical_score_grad",
     "squentropy",
     "squentropy_grad",
     "ssr",

@@ -25,8 +25,10 @@ surprise c = -log p_y and the balance g = log T - log B, whose derivative is dg 
 Further rules, each one beside its derivation: `exponential_from`, `power`, `box_cox` and `replace_value` in
 `_arithmetic`; `poison` in `_bad_rows`; `softmax_along`, `log_softmax_along` and `logsumexp_along` in `_softmax`;
 `difference` and `sum_of_squares` in `_ssr`; `logarithm` in `_from_probs`; `_label_score`, `_sum_of_powers` and
-`_difference` in `_power`; `sum_of_squared_logits` in `_on_logits`; `_stable_sum` in `_stablemax`; and `ruled` in
-`_registry`, which makes a rule of a hand-written gradient.
+`_difference` in `_power`; `sum_of_squared_logits` in `_on_logits`; `_stable_sum` in `_stablemax`; `_half_balance` and
+`_one_minus_cosine` in `_spherical`; `sigmoid` and `_sum_of_softplus` in `_one_against_rest`; `entmax_along` in
+`_entmax`; `_value_at` in `_fenchel_young`; `entropy_along` in `_entropy`; and `ruled` in `_registry`, which makes a
+rule of a hand-written gradient.
 """
 
 from typing import NamedTuple
@@ -45,21 +47,22 @@ Rows = Float[Array, "..."]
 Mask = Bool[Array, "..."]
 
 
-def exponentials_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
-    """exp(z - shift) for the classes other than the label, and `rest` for that."""
-    return labels.place(exponential_from(z, shift, rest), rest)
+def exponentials_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels, weights: Rows | None = None) -> Rows:
+    """exp(z - shift), times the weights of the classes if there are any, and `rest` for the label."""
+    powers = exponential_from(z, shift, rest)
+    return labels.place(powers if weights is None else powers * weights, rest)
 
 
-def sum_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+def sum_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels, weights: Rows | None = None) -> Rows:
     """T, the sum of `exponentials_of_others`; not to be differentiated, `balance` is."""
-    powers = exponentials_of_others(*lax.stop_gradient((z, shift, rest)), labels)
+    powers = exponentials_of_others(*lax.stop_gradient((z, shift, rest)), labels, lax.stop_gradient(weights))
     return jnp.sum(powers, labels.axis, keepdims=True)
 
 
 @jax.custom_jvp
-def softmax_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+def softmax_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels, weights: Rows | None = None) -> Rows:
     """q = exp(z - shift) / T, 0 for the label and where there is no other class."""
-    powers = exponentials_of_others(z, shift, rest, labels)
+    powers = exponentials_of_others(z, shift, rest, labels, weights)
     total = jnp.sum(powers, labels.axis, keepdims=True)
     # T = 0 where no other class has a probability; q is 0 then, not 0 / 0.
     return powers * jnp.where(total > 0, 1 / total, 0)
@@ -72,9 +75,9 @@ def _softmax_of_others_jvp(primals, tangents):
 
 
 @jax.custom_jvp
-def balance(known: Rows, z: Rows, shift: Rows, rest: Rows, labels: Labels) -> Rows:
+def balance(known: Rows, z: Rows, shift: Rows, rest: Rows, labels: Labels, weights: Rows | None = None) -> Rows:
     """log T - (z_y - shift), given its value; its derivative is sum_j q_j dz_j - dz_y."""
-    del z, shift, rest, labels
+    del z, shift, rest, labels, weights
     return known
 
 
@@ -168,6 +171,7 @@ class Odds(NamedTuple):
     others: Rows  # T
     balance: Rows  # log T - log B
     surprise: Rows  # -log p_y
+    weights: Rows | None = None  # what the exponentials are multiplied by, constant; see `_adjusted`
 
     @property
     def axis(self) -> int:
@@ -176,11 +180,11 @@ class Odds(NamedTuple):
 
     def powers(self) -> Rows:
         """exp(z_j - shift) for the classes other than the label, 0 for the label."""
-        return exponentials_of_others(self.logits, self.shift, self.rest, self.labels)
+        return exponentials_of_others(self.logits, self.shift, self.rest, self.labels, self.weights)
 
     def softmax_of_others(self) -> Rows:
         """q, 0 for the label and where there is no other class."""
-        return softmax_of_others(self.logits, self.shift, self.rest, self.labels)
+        return softmax_of_others(self.logits, self.shift, self.rest, self.labels, self.weights)
 
     def right(self) -> Rows:
         """p_y, the probability of the label."""

@@ -107,7 +107,8 @@ def lq_loss(
     """The generalised cross-entropy (1 - p_y^q) / q: cross-entropy for q -> 0, 1 - p_y for q = 1.
 
     The gradient is p_y^q (p_k - [k = y]): cross-entropy's, damped where the label has a small probability. q = 0 is
-    cross-entropy itself, with the derivative by q continuous there.
+    cross-entropy itself, with the derivative by q continuous there. At q = 1 the gradient is that of cross-entropy
+    weighted by p_y held constant, which is known as dynamic fine-tuning (DFT).
 
     Args:
       logits: floating point [..., K].
@@ -126,7 +127,8 @@ def lq_loss(
     >>> [round(float(lq_loss(jnp.array([0.0, 0.0]), jnp.array(0), q=q)), 4) for q in (0.0, 0.5, 1.0)]
     [0.6931, 0.5858, 0.5]
 
-    Source: Zhang and Sabuncu, Generalized Cross Entropy Loss for Training Deep Networks with Noisy Labels (2018).
+    Source: Zhang and Sabuncu, Generalized Cross Entropy Loss for Training Deep Networks with Noisy Labels (2018); q = 1
+    as DFT: Wu et al., On the Generalization of SFT (arXiv 2508.05629).
     """
     o = odds(logits, labels, axis, where)
     return o.finish(box_cox(o.surprise, o.right(), check_number(q, o.logits, "q")))

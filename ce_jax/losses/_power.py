@@ -46,7 +46,8 @@ def _small_power_score(beta: Rows, wrong: Rows) -> Rows:
     return (1 + beta) * wrong * wrong * total
 
 
-def _power_score_of_label(surprise: Rows, right: Rows, wrong: Rows, beta: Rows) -> Rows:
+def power_score_of_label(surprise: Rows, right: Rows, wrong: Rows, beta: Rows) -> Rows:
+    """F, given -log p_y, p_y, u and b; not to be differentiated by these, `_label_score` is."""
     # From u = 1/4 on the subtraction costs three bits at most: at b = 0 it is 0.288 - 0.25.
     near = wrong < _SERIES_BELOW
     small = _small_power_score(beta, jnp.where(near, wrong, 0))
@@ -56,13 +57,13 @@ def _power_score_of_label(surprise: Rows, right: Rows, wrong: Rows, beta: Rows) 
 @jax.custom_jvp
 def _label_score(surprise: Rows, right: Rows, wrong: Rows, beta: Rows) -> Rows:
     """F, with the derivative (1+b) p^b u by the surprise."""
-    return _power_score_of_label(surprise, right, wrong, beta)
+    return power_score_of_label(surprise, right, wrong, beta)
 
 
 @_label_score.defjvp
 def _label_score_jvp(primals, tangents):
     surprise, right, wrong, beta = primals
-    value, by_beta = jax.jvp(lambda b: _power_score_of_label(surprise, right, wrong, b), (beta,), (tangents[3],))
+    value, by_beta = jax.jvp(lambda b: power_score_of_label(surprise, right, wrong, b), (beta,), (tangents[3],))
     return value, (1 + beta) * power(right, -surprise, beta) * wrong * tangents[0] + by_beta
 
 

@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ce_jax.losses._adjusted import logit_adjusted_cross_entropy, logit_adjusted_cross_entropy_grad
 from ce_jax.losses._bad_rows import poison
 from ce_jax.losses._cross_entropy import cross_entropy, cross_entropy_grad
+from ce_jax.losses._fenchel_young import fenchel_young_loss, fenchel_young_loss_grad
 from ce_jax.losses._of_label import (
     focal_loss,
     focal_loss_grad,
@@ -30,7 +32,9 @@ from ce_jax.losses._on_logits import (
     z_loss,
     z_loss_grad,
 )
+from ce_jax.losses._one_against_rest import sigmoid_binary_cross_entropy, sigmoid_binary_cross_entropy_grad
 from ce_jax.losses._power import power_loss, power_loss_grad
+from ce_jax.losses._spherical import spherical_score, spherical_score_grad
 from ce_jax.losses._ssr import ssr, ssr_grad
 from ce_jax.losses._stablemax import stablemax_cross_entropy, stablemax_cross_entropy_grad
 
@@ -162,6 +166,10 @@ LOSSES: dict[str, Loss] = _losses(
     (mean_absolute_error, mean_absolute_error_grad),
     (z_loss, z_loss_grad),
     (stablemax_cross_entropy, stablemax_cross_entropy_grad),
+    (logit_adjusted_cross_entropy, logit_adjusted_cross_entropy_grad),
+    (sigmoid_binary_cross_entropy, sigmoid_binary_cross_entropy_grad),
+    (spherical_score, spherical_score_grad),
+    (fenchel_young_loss, fenchel_young_loss_grad),
 )
 
 

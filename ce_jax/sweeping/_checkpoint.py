@@ -16,7 +16,7 @@ class Checkpoint(NamedTuple):
     leaves: tuple[np.ndarray, ...]
     """The state of their lanes, [s, columns, ...] each, in the order of `jax.tree.leaves`."""
     curves: dict[str, np.ndarray]
-    """What has been measured so far, [s, l, E] each; the rest is NaN."""
+    """What has been measured so far, [s, l, E] each, the rest NaN; of each of `AT_END` [s, l, K]."""
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """As named arrays, for an npz without pickles."""

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from ce_jax.training import AT_END
+
 MEASURED = "measured"
 """Name of the curve that tells values measured from values that stand for a retired run's."""
 
@@ -13,7 +15,10 @@ Done = Callable[[dict[str, np.ndarray], np.ndarray], np.ndarray]
 
 
 class WaveCurves:
-    """The curves [s, l, E] of one wave, filled in segment by segment; NaN where nothing has been measured yet."""
+    """The curves [s, l, E] of one wave, filled in segment by segment; NaN where nothing has been measured yet.
+
+    Those of `AT_END` are [s, l, K], of the last evaluation so far.
+    """
 
     def __init__(
         self, lanes: tuple[int, int], intervals: np.ndarray, stored: Mapping[str, np.ndarray], *, mark: bool
@@ -26,10 +31,19 @@ class WaveCurves:
         self.arrays = {name: curve.copy() for name, curve in stored.items()}
 
     def add(self, segment: int, columns: np.ndarray, measurements: Mapping[str, np.ndarray]) -> None:
-        """Put in what a segment has measured under these hyperparameters, {metric: [s, columns, n]}."""
+        """Put in what a segment has measured under these hyperparameters, {metric: [s, columns, n]}.
+
+        Those of `AT_END` are [s, columns, K, n].
+        """
         # Segments hold different numbers of evaluations, so a segment's place in the curves is counted from its end.
         evaluated, last = self.evaluated[segment], self.counts[segment]
         for name, values in measurements.items():
+            if name in AT_END:
+                if evaluated.any():
+                    latest = values[..., evaluated][..., -1]
+                    empty = np.full((*self.shape[:2], latest.shape[-1]), np.nan, values.dtype)
+                    self.arrays.setdefault(name, empty)[:, columns] = latest
+                continue
             whole = self.arrays.setdefault(name, np.full(self.shape, np.nan, values.dtype))
             whole[:, columns, last - evaluated.sum() : last] = values[..., evaluated]
         if self.mark:
@@ -39,14 +53,20 @@ class WaveCurves:
     def so_far(self, segment: int, columns: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The arguments of `Done` after a segment, for these hyperparameters."""
         last = self.counts[segment]
-        curves = {name: curve[:, columns, :last] for name, curve in self.arrays.items() if name != MEASURED}
+        others = (MEASURED, *AT_END)
+        curves = {name: curve[:, columns, :last] for name, curve in self.arrays.items() if name not in others}
         return curves, self.steps[:last]
 
     def retire(self, segment: int, columns: np.ndarray) -> None:
-        """Let the last value of these hyperparameters stand for those to come: NaN for a run that has diverged."""
+        """Let the last value of these hyperparameters stand for those to come: NaN for a run that has diverged.
+
+        Runs that end here have no last evaluation, so nothing stands for what is measured `AT_END`.
+        """
         last = self.counts[segment]
         for name, curve in self.arrays.items():
-            if name != MEASURED:
+            if name in AT_END:
+                curve[:, columns] = np.nan
+            elif name != MEASURED:
                 curve[:, columns, last:] = curve[:, columns, last - 1 : last]
 
 

@@ -63,7 +63,7 @@ class CompiledWave:
             of a checkpoint, or retired. Together they come to all steps of all runs.
 
         Returns:
-          `{metric: [l, s, E]}`; with `done` also `measured`, see `sweep`.
+          `{metric: [l, s, E]}`, of each of `AT_END` [l, s, K]; with `done` also `measured`, see `sweep`.
         """
         num_seeds, num_rates = len(seeds), len(hyper.learning_rate)
         lanes, last = (self.plan.seeds_per_wave, self.plan.rates_per_wave), len(self.intervals) - 1

@@ -71,8 +71,8 @@ def sweep(
         no run has to go on may be retired: what its runs measured last then stands for the rest of their curves.
 
     Returns:
-      `{metric: [L, S, E]}` as numpy arrays; with `done` also `measured`, False where the value of an earlier evaluation
-      stands because the hyperparameter has been retired.
+      `{metric: [L, S, E]}` as numpy arrays, of each of `AT_END` [L, S, K]; with `done` also `measured`, False where the
+      value of an earlier evaluation stands because the hyperparameter has been retired.
 
     >>> import jax.numpy as jnp
     >>> from ce_jax import Part, linear, make_train

@@ -1,94 +1,102 @@
 """The gradient of a batch's mean loss: by autodiff or by hand, all rows at once or block by block.
 
-Samples are innermost ("columns", logits [K, N]): a small classifier has far more samples than classes, and the
-innermost axis is the one that the hardware vectorises over. For the same reason weights are held as [out, in] while
-they train: the product with the inputs, W x, then needs no transpose, and that of many lanes is one product.
+Logits are [K, N], samples innermost: a small classifier has far more samples than classes, and the innermost axis is
+the one that the hardware vectorises over. Parameters are in the form in which they train, `Model.packed`.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ce_jax._backprop import backprop_columns
 from ce_jax.losses import Loss
-from ce_jax.models import Layer, Model, Params
+from ce_jax.models import Model, Params, backward_of, logits_of
 
 _VECTOR = 16  # float32 numbers in the widest vectors of a CPU
 
 
-def transposed(params: Params) -> Params:
-    """Weights [in, out] as [out, in], and back."""
-    return tuple(Layer(layer.weight.T, layer.bias) for layer in params)
+class Batch(NamedTuple):
+    """What a step sees: inputs [N, ...], labels [N], and a weight for each example [N] (None: all alike)."""
+
+    inputs: Array
+    labels: Array
+    weights: Array | None = None
 
 
 def value_and_gradient_of(model: Model, loss: Loss, gradient: str) -> Callable[..., tuple[Array, Params, Array]]:
-    """`f(params, inputs [N, D], labels, options, rows) -> (mean loss, gradients, logits [K, N])`, weights [out, in].
+    """`f(params, batch, options, key, rows) -> (mean loss, gradients, logits [K, N])`.
 
-    Means are over the first `rows` examples, None for all.
+    Means are over the first `rows` examples, None for all, of losses times weights. The key is that of a training step,
+    None in an evaluation.
     """
     value, grad = (
         _over_columns(loss.value),
         _over_columns(loss.value if loss.grad is None else loss.grad, gradient=True),
     )
+    back = backward_of(model)
 
-    def autodiff(params: Params, inputs: Array, labels: Array, options: Any, rows: int | None = None) -> tuple:
+    def autodiff(params: Params, batch: Batch, options: Any, key: Any = None, rows: int | None = None) -> tuple:
         def mean_loss(params: Params) -> tuple[Array, Array]:
-            logits = model.columns(transposed(params), inputs.T)
-            return jnp.mean(value(logits, labels, **options)[:rows]), logits
+            logits = logits_of(model, params, batch.inputs, key)
+            losses = value(logits, batch.labels, **options)
+            return jnp.mean((losses if batch.weights is None else batch.weights * losses)[:rows]), logits
 
         (mean, logits), gradients = jax.value_and_grad(mean_loss, has_aux=True)(params)
         return mean, gradients, logits
 
-    def manual(params: Params, inputs: Array, labels: Array, options: Any, rows: int | None = None) -> tuple:
-        seen = []  # carries the logits out of `backprop_columns`, which does not return them
-
+    def manual(params: Params, batch: Batch, options: Any, key: Any = None, rows: int | None = None) -> tuple:
         def value_and_logit_gradient(logits: Array) -> tuple[Array, Array]:
-            seen.append(logits)
-            columns = grad(logits, labels, **options)
+            losses, columns = value(logits, batch.labels, **options), grad(logits, batch.labels, **options)
+            if batch.weights is not None:
+                losses, columns = batch.weights * losses, batch.weights[None, :] * columns
             if rows is not None:
-                columns = jnp.where(jnp.arange(len(labels)) < rows, columns, 0)
-            return value(logits, labels, **options)[:rows], columns
+                columns = jnp.where(jnp.arange(len(batch.labels)) < rows, columns, 0)
+            return losses[:rows], columns
 
-        mean, gradients = backprop_columns(transposed(params), model, value_and_logit_gradient, inputs.T)
-        return mean, transposed(gradients), seen[0]
+        return back(params, batch.inputs, value_and_logit_gradient, key)
 
     return autodiff if gradient == "autodiff" else manual
 
 
 def in_row_blocks(value_and_gradient: Callable[..., tuple], row_block: int | None) -> Callable[..., Params]:
-    """`f(params, inputs [N, D], labels, options) -> gradients` of the mean loss, added up over blocks of rows.
+    """`f(params, batch, options, key) -> gradients` of the mean loss, added up over blocks of rows.
 
     Blocks are of one size, which vectorises if it is a power of two; the rows that are left over come last.
     """
 
-    def gradients(params: Params, inputs: Array, labels: Array, options: Mapping[str, Any]) -> Params:
-        def mean(inputs: Array, labels: Array) -> Params:
+    def gradients(params: Params, batch: Batch, options: Any, key: Any) -> Params:
+        def mean(batch: Batch, key: Any) -> Params:
             # Each example past the last whole vector would cost as much as a vector: the last one is repeated to fill
             # it, and left out of the mean.
-            rows = len(labels)
+            rows = len(batch.labels)
             missing = -rows % _VECTOR if rows > _VECTOR else 0
             if not missing:
-                return value_and_gradient(params, inputs, labels, options)[1]
-            inputs = jnp.pad(inputs, ((0, missing), (0, 0)), mode="edge")
-            return value_and_gradient(params, inputs, jnp.pad(labels, (0, missing), mode="edge"), options, rows)[1]
+                return value_and_gradient(params, batch, options, key)[1]
 
-        def add(total: Params, part: Any) -> tuple[Params, None]:
-            size = len(part[1])
+            def fill(leaf: Array) -> Array:
+                return jnp.pad(leaf, ((0, missing), *[(0, 0)] * (leaf.ndim - 1)), mode="edge")
+
+            return value_and_gradient(params, jax.tree.map(fill, batch), options, key, rows)[1]
+
+        def add(total: Params, part: tuple[Batch, Any]) -> tuple[Params, None]:
+            block, index = part
+            size = len(block.labels)
+            own = None if key is None else jax.random.fold_in(key, index)
             # A block gives the mean over its rows; times their number it is a sum, as the last block may be smaller.
-            return jax.tree.map(lambda so_far, leaf: so_far + leaf * size, total, mean(*part)), None
+            return jax.tree.map(lambda so_far, leaf: so_far + leaf * size, total, mean(block, own)), None
 
-        rows = len(labels)
+        rows = len(batch.labels)
         if row_block is None or rows <= row_block:
-            return mean(inputs, labels)
+            return mean(batch, key)
         whole = rows - rows % row_block
-        blocks = tuple(leaf[:whole].reshape(-1, row_block, *leaf.shape[1:]) for leaf in (inputs, labels))
-        total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), blocks)
+        blocks = jax.tree.map(lambda leaf: leaf[:whole].reshape(-1, row_block, *leaf.shape[1:]), batch)
+        numbers = jnp.arange(whole // row_block)
+        total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), (blocks, numbers))
         if whole < rows:
-            total, _ = add(total, (inputs[whole:], labels[whole:]))
+            total, _ = add(total, (jax.tree.map(lambda leaf: leaf[whole:], batch), len(numbers)))
         return jax.tree.map(lambda leaf: leaf / rows, total)
 
     return gradients

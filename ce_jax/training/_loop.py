@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ce_jax.training._records import METRICS, Hyperparameters, Splits, State, Trainable
+from ce_jax.training._records import Hyperparameters, Splits, State, Trainable
 
 
 def whole_run(train: Trainable, key: Array, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
@@ -38,11 +38,11 @@ def advance(
     Returns:
       The state after them and {metric: [n, ...]}, NaN where `evaluate` is not 1.
     """
+    _, measured = jax.eval_shape(evaluate, state)
 
     def skip(state: State) -> tuple[State, dict[str, Array]]:
         # Both branches of a cond have to give the same names, shapes and dtypes.
-        dtype = jax.tree.leaves(state.params)[0].dtype
-        return state, {name: jnp.full(jnp.shape(state.alive), jnp.nan, dtype) for name in METRICS}
+        return state, {name: jnp.full(one.shape, jnp.nan, one.dtype) for name, one in measured.items()}
 
     def interval(state: State, bounds: Array) -> tuple[State, dict[str, Array]]:
         first, last, wanted = bounds

@@ -1,10 +1,17 @@
 """Optax's optimizers by name."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
+
+from ce_jax._checking import nearest
+from ce_jax.training._schedules import scheduled
+
+DECAY = "weight_decay"
 
 
 def optimizer_names() -> tuple[str, ...]:
@@ -26,24 +33,99 @@ def optimizer_names() -> tuple[str, ...]:
 
 
 def make_optimizer(name: str, learning_rate: Any, options: Mapping[str, Any] | None = None) -> Any:
-    """The optax optimizer `name` with a (possibly traced) learning rate; `momentum` is SGD with momentum 0.9.
+    """The optax optimizer `name`; `momentum` is SGD with momentum 0.9.
 
-    >>> make_optimizer("sgd", 0.1).init(None) is not None
-    True
+    Args:
+      name: one of `optimizer_names()`.
+      learning_rate: a number, which may be traced, or a function of the steps made.
+      options: its further arguments, of which numbers may be traced. `weight_decay` for an optimizer that has none of
+        its own (sgd, adam, ...) is added to the gradient, weight_decay * parameter, before the optimizer sees it: L2,
+        as in PyTorch's SGD and Adam. All parameters decay, biases too.
+
+    >>> decaying = make_optimizer("sgd", 1.0, {"weight_decay": 0.5})
+    >>> float(decaying.update(0.25, decaying.init(2.0), 2.0)[0])  # -(0.25 + 0.5 * 2)
+    -1.25
 
     Raises:
       ValueError: `name` is not among `optimizer_names()`, or does not take one of `options`.
     """
-    if name not in optimizer_names():
-        raise ValueError(f"optimizer: expected one of {', '.join(optimizer_names())}, got {name!r}")
+    known = option_names(name)
     options = dict(options or {})
-    if name == "momentum":
-        name, options = "sgd", {"momentum": 0.9, **options}  # a momentum among the options wins
-    maker = getattr(optax, name)
-    known = [option for option in inspect.signature(maker).parameters if option != "learning_rate"]
-    unknown = set(options) - {*known, "learning_rate"}
+    unknown = sorted(set(options) - set(known))
     if unknown:
-        raise ValueError(
-            f"optimizer_options: optax.{name} has no option {sorted(unknown)[0]!r}, expected one of {', '.join(known)}"
-        )
+        raise ValueError(f"optimizer_options: {no_option(name, unknown[0], known)}, expected one of {', '.join(known)}")
+    if name == "momentum":
+        options = {"momentum": 0.9, **options}  # a momentum among the options wins
+    maker = _maker(name)
+    if DECAY in options and DECAY not in inspect.signature(maker).parameters:
+        decayed = optax.add_decayed_weights(options.pop(DECAY))
+        return optax.chain(decayed, maker(learning_rate=learning_rate, **options))
     return maker(learning_rate=learning_rate, **options)
+
+
+def option_names(name: str) -> tuple[str, ...]:
+    """Names of the options of an optimizer, beside its learning rate."""
+    if name not in optimizer_names():
+        raise ValueError(
+            f"optimizer: expected one of {', '.join(optimizer_names())}, got {name!r}{nearest(name, optimizer_names())}"
+        )
+    known = [option for option in inspect.signature(_maker(name)).parameters if option != "learning_rate"]
+    own = any(option.startswith(DECAY) and not option.endswith("mask") for option in known)
+    return (*known,) if own else (*known, DECAY)
+
+
+def no_option(name: str, option: str, known: tuple[str, ...]) -> str:
+    """What is wrong with an option that an optimizer does not have."""
+    return f"optax.{_maker(name).__name__} has no option {option!r}{nearest(option, known)}"
+
+
+def tunable_options(name: str, fixed: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The options of an optimizer that one program can train many values of: numbers that optax takes when traced.
+
+    Args:
+      name: one of `optimizer_names()`.
+      fixed: the options that are given, which are not tuned.
+
+    >>> tunable_options("sgd"), "b1" in tunable_options("adam"), "nesterov" in tunable_options("adam")
+    (('momentum', 'weight_decay'), True, False)
+    """
+    given = dict(fixed or {})
+    parameters = inspect.signature(_maker(name)).parameters
+
+    def is_number(option: str) -> bool:
+        # Switches, dtypes and masks: some of them only fail where another option makes use of them.
+        default = parameters[option].default if option in parameters else 0.0
+        return not (isinstance(default, bool) or "dtype" in option or option.endswith("mask"))
+
+    def takes(option: str) -> bool:
+        return _takes_traced(lambda value: make_optimizer(name, 0.1, {**given, option: value}))
+
+    return tuple(option for option in option_names(name) if option not in given and is_number(option) and takes(option))
+
+
+def takes_schedule(name: str, options: Mapping[str, Any] | None = None) -> bool:
+    """Whether an optimizer takes a learning rate that changes over the run; few do not."""
+    return _takes_traced(lambda peak: make_optimizer(name, scheduled("cosine", peak, 2), options))
+
+
+def _maker(name: str) -> Callable[..., Any]:
+    return getattr(optax, "sgd" if name == "momentum" else name)
+
+
+def _takes_traced(make: Callable[[Any], Any]) -> bool:
+    """Whether `make(number)` still is an optimizer when the number is traced, with a state of constant shape."""
+    shapes = {"w": jax.ShapeDtypeStruct((3, 2), jnp.float32), "b": jax.ShapeDtypeStruct((2,), jnp.float32)}
+
+    def two_states(value: Any, params: Any) -> tuple[Any, Any]:
+        transform = make(value)
+        state = transform.init(params)
+        return state, transform.update(params, state, params)[1]
+
+    try:
+        before, after = jax.eval_shape(two_states, jax.ShapeDtypeStruct((), jnp.float32), shapes)
+    except Exception:  # whatever an optimizer makes of a tracer
+        return False
+    (leaves, structure), (others, other_structure) = map(jax.tree.flatten, (before, after))
+    return bool(structure == other_structure) and all(  # type: ignore[operator]
+        (leaf.shape, leaf.dtype) == (other.shape, other.dtype) for leaf, other in zip(leaves, others, strict=True)
+    )

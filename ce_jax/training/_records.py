@@ -16,13 +16,24 @@ METRICS = (
     "test_accuracy",
     "gradient_norm",
     "true_class_probability",
+    "train_balanced_accuracy",
+    "validation_balanced_accuracy",
+    "test_balanced_accuracy",
+    "train_rare_accuracy",
+    "validation_rare_accuracy",
+    "test_rare_accuracy",
 )
 """What a run records at every evaluation step. `train_loss` is the loss trained on; it, `cross_entropy`, `ssr`,
-`gradient_norm` and `true_class_probability` are means over the training part."""
+`gradient_norm` and `true_class_probability` are means over the training part. Balanced accuracy is the mean of the
+accuracies within each class that a part has; rare accuracy is that of the rows of the rarest half of the classes, see
+`rarest_half`, NaN where a part has none."""
+
+AT_END = ("test_class_accuracy",)
+"""What only the last evaluation is kept of: the accuracy within each class [K], NaN for one that the part lacks."""
 
 
 class Part(NamedTuple):
-    """One part of a data set: inputs [N, D] and integer labels [N]."""
+    """One part of a data set: inputs [N, D], or [N, ...] of another shape such as images', and integer labels [N]."""
 
     inputs: Any
     labels: Any
@@ -37,17 +48,20 @@ class Splits(NamedTuple):
 
 
 class Hyperparameters(NamedTuple):
-    """What varies between the runs of one compiled program: the learning rate and the loss's traced options."""
+    """What varies between the runs of one compiled program: the learning rate and traced options."""
 
     learning_rate: Any
+    """The largest of the run, where a schedule changes it."""
     loss_options: Mapping[str, Any] = {}
+    optimizer_options: Mapping[str, Any] = {}
+    """Options of the optimizer that are not fixed, numbers all, see `tunable_options`."""
 
 
 class State(NamedTuple):
     """What a run carries from step to step."""
 
     params: Params
-    """Weights [out, in], the transpose of the model's own."""
+    """In the form in which they train, `Model.packed`."""
     optimizer_state: Any
     alive: Array
     """False from the first evaluation at which something was not finite."""
@@ -69,3 +83,6 @@ class Trainable(Protocol):
 
     def evaluate(self, state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
         """The state, marked if it has diverged, and {metric: value}."""
+
+    def parameters(self, state: State) -> Params:
+        """The parameters of a state in the model's own form."""

@@ -6,6 +6,7 @@ a sweep is `jit(vmap(vmap(train)))` and learning rates, seeds and parameters of 
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +17,19 @@ import numpy as np
 import optax
 from jax import Array
 
-from ce_jax.losses import Loss, as_loss
-from ce_jax.models import Model
-from ce_jax.training._gradients import in_row_blocks, transposed, value_and_gradient_of
+from ce_jax._checking import check_one_of
+from ce_jax.losses import Loss, as_loss, class_weights
+from ce_jax.models import Model, Params, begin, is_stochastic
+from ce_jax.training._gradients import Batch, in_row_blocks, value_and_gradient_of
 from ce_jax.training._loop import whole_run
 from ce_jax.training._metrics import metrics
-from ce_jax.training._optimizers import make_optimizer
+from ce_jax.training._optimizers import make_optimizer, takes_schedule
 from ce_jax.training._records import Hyperparameters, Part, Splits, State
+from ce_jax.training._schedules import SCHEDULES, scheduled
 from ce_jax.training._shuffle import shuffled
+
+ClassWeight = str | Sequence[float] | None
+"""What an example of each class counts in the training loss: see `make_train`."""
 
 
 def _exact_products(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,9 +58,11 @@ class Training:
     evaluate_at: tuple[int, ...]
     optimizer: str
     optimizer_options: Mapping[str, Any]
+    schedule: str
     batch_size: int | None
     row_block: int | None
     gradient: str
+    class_weight: ClassWeight
 
     def __call__(self, key: Array, hyper: Hyperparameters, data: Splits) -> dict[str, Array]:
         """All evaluations of a run from its first step to its last."""
@@ -64,16 +72,20 @@ class Training:
         """The state before the first step."""
         inputs = jnp.asarray(data.train.inputs)
         # The first of the key's two halves draws the parameters; `_batch` takes the second.
-        params = self.model.init(jax.random.split(key)[0], inputs.shape[1], self.num_classes)
+        params = begin(self.model, jax.random.split(key)[0], inputs, self.num_classes)
         # The data decide the precision of a run, whatever dtype explicit start parameters have.
-        params = jax.tree.map(lambda leaf: leaf.astype(inputs.dtype), transposed(params))
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, _precision(inputs)), self.model.packed(params))
         return State(params, self._transform(hyper).init(params), jnp.array(True))
 
     @_exact_products
     def step(self, key: Array, index: Array, state: State, hyper: Hyperparameters, data: Splits) -> State:
         """The state after step `index`, counted from 0."""
         gradient_of = in_row_blocks(self._value_and_gradient, self.row_block)
-        gradients = gradient_of(state.params, *self._batch(key, index, data.train), hyper.loss_options)
+        # The third key of the run, after those of parameters and batches, and of it one for each step.
+        own = jax.random.fold_in(jax.random.fold_in(key, 2), index) if is_stochastic(self.model) else None
+        gradients = gradient_of(
+            state.params, self._batch(key, index, data.train), self._options(hyper, data.train), own
+        )
         updates, optimizer_state = self._transform(hyper).update(gradients, state.optimizer_state, state.params)
         return State(optax.apply_updates(state.params, updates), optimizer_state, state.alive)
 
@@ -81,23 +93,50 @@ class Training:
     def evaluate(self, state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
         """The state, marked if it has diverged, and {metric: value}."""
         data = jax.tree.map(jnp.asarray, data)
-        value, gradients, logits = self._value_and_gradient(state.params, *data.train, hyper.loss_options)
-        measured = metrics(self.model, transposed(state.params), data, value, gradients, logits)
+        batch = self._weighted(*data.train, data.train.labels)
+        value, gradients, logits = self._value_and_gradient(state.params, batch, self._options(hyper, data.train))
+        measured = metrics(self.model, state.params, data, value, gradients, logits)
         # From the last `alive` on, so that a run that has diverged stays so even if its values were finite again.
         alive = state.alive & jnp.isfinite(value) & jnp.isfinite(measured["gradient_norm"])
         return state._replace(alive=alive), {name: jnp.where(alive, m, jnp.nan) for name, m in measured.items()}
 
+    def parameters(self, state: State) -> Params:
+        """The parameters of a state in the model's own form."""
+        return self.model.unpacked(state.params)
+
     def _transform(self, hyper: Hyperparameters) -> Any:
-        return make_optimizer(self.optimizer, hyper.learning_rate, self.optimizer_options)
+        rate = scheduled(self.schedule, hyper.learning_rate, self.evaluate_at[-1])
+        return make_optimizer(self.optimizer, rate, {**self.optimizer_options, **hyper.optimizer_options})
 
     @property
     def _value_and_gradient(self) -> Callable[..., tuple[Array, Any, Array]]:
         return value_and_gradient_of(self.model, self.loss, self.gradient)
 
-    def _batch(self, key: Array, index: Array, train: Part) -> tuple[Array, Array]:
+    def _options(self, hyper: Hyperparameters, train: Part) -> Mapping[str, Any]:
+        """The loss's options; `prior`, where a loss takes one, is how frequent each class is among those trained on."""
+        if "prior" not in inspect.signature(self.loss.value).parameters or "prior" in hyper.loss_options:
+            return hyper.loss_options
+        labels = jnp.asarray(train.labels)
+        shares = (labels[None, :] == jnp.arange(self.num_classes)[:, None]).mean(axis=1, dtype=_precision(train.inputs))
+        return {**hyper.loss_options, "prior": shares}
+
+    def _weighted(self, inputs: Array, labels: Array, every_label: Array) -> Batch:
+        """A batch with the weights of its examples, of which the mean is 1."""
+        if self.class_weight is None:
+            return Batch(inputs, labels)
+        if self.class_weight == "balanced":
+            weights = class_weights(every_label, self.num_classes)
+        else:
+            weights = jnp.asarray(self.class_weight)
+        own = weights.astype(_precision(inputs))[labels]
+        total = own.sum()
+        # A batch in which no class has a weight teaches nothing; its mean would be 0 / 0.
+        return Batch(inputs, labels, own * (len(labels) / jnp.where(total > 0, total, 1)))
+
+    def _batch(self, key: Array, index: Array, train: Part) -> Batch:
         inputs, labels = jax.tree.map(jnp.asarray, train)
         if self.batch_size is None:
-            return inputs, labels
+            return self._weighted(inputs, labels, labels)
         size = len(labels)
         if self.batch_size > size:
             raise ValueError(f"batch_size: expected at most the {size} training examples, got {self.batch_size}")
@@ -105,7 +144,12 @@ class Training:
         epoch, position = jnp.divmod(index, size // self.batch_size)
         positions = position * self.batch_size + jnp.arange(self.batch_size, dtype=jnp.int32)
         chosen = shuffled(jax.random.fold_in(jax.random.split(key)[1], epoch), positions, size)
-        return inputs[chosen], labels[chosen]
+        return self._weighted(inputs[chosen], labels[chosen], labels)
+
+
+def _precision(inputs: Array) -> Any:
+    """The precision of a run: that of its inputs, where they are not whole numbers."""
+    return inputs.dtype if jnp.issubdtype(inputs.dtype, jnp.floating) else jnp.result_type(float)
 
 
 def make_train(
@@ -116,31 +160,41 @@ def make_train(
     evaluate_at: Sequence[int],
     optimizer: str = "sgd",
     optimizer_options: Mapping[str, Any] | None = None,
+    schedule: str = "constant",
     batch_size: int | None = None,
     row_block: int | None = None,
     gradient: str = "autodiff",
+    class_weight: ClassWeight = None,
 ) -> Training:
     """Build `train(key, hyper, data) -> {metric: [E]}`, a whole training run.
 
     Args:
-      model: a `linear` or `mlp`.
+      model: a `linear`, `mlp` or `cnn`, or any `Model` (`ce_jax.models.as_model` makes one of other libraries').
       loss: a name of `LOSSES`, a `Loss`, or a function of (logits [N, K], labels [N]) with values [N].
       num_classes: K.
       evaluate_at: increasing steps, the first 0; the run ends at the last one (`evaluation_steps` makes them).
-      optimizer: name of an optax optimizer; optimizer_options: its further arguments.
+      optimizer: name of an optax optimizer; optimizer_options: its further arguments, see `make_optimizer`.
+      schedule: how the learning rate goes over the run, which is its horizon: `constant`, `cosine`, `linear`,
+        `exponential`, `warmup_cosine` or `step`, see `SCHEDULES`. The rate given is the largest.
       batch_size: None for the full training part; otherwise each epoch visits a fresh permutation in batches of
         this size (a remainder smaller than a batch waits for the next epoch's permutation).
       row_block: a step adds up its gradient over blocks of so many examples, for batches that are wider than a cache
         (`ce_jax.sweeping.row_block`); None for the whole batch at once.
-      gradient: `autodiff` (jax.grad of loss and model) or `manual` (`ce_jax.backprop`, no autodiff).
+      gradient: `autodiff` (jax.grad of loss and model) or `manual` (`ce_jax.backprop`: the loss's gradient by hand, and
+        that of a dense network's layers; other networks are gone back through by `jax.vjp`).
+      class_weight: what an example of each class counts in the training loss, [K] numbers from 0; `balanced` for
+        N / (K n_k) from the class counts of the training part (`ce_jax.class_weights`). A batch's loss is
+        sum(w l) / sum(w) over its examples. Everything else that is measured is not weighted.
 
     Returns:
-      A pure function, see `Training`. `key` is split in two, initial parameters and batch order, so two losses given
-      the same key start equal and see equal batches. Divergence is a result, not an error: every metric is NaN from
-      the first evaluation at which the loss or its gradient was not finite.
+      A pure function, see `Training`; of each of `AT_END` its values are [E, K]. `key` is split in two, initial
+      parameters and batch order, so two losses given the same key start equal and see equal batches. Divergence is a
+      result, not an error: every metric is NaN from the first evaluation at which the loss or its gradient was not
+      finite.
 
     Raises:
-      ValueError: unknown loss, optimizer or gradient route, evaluation steps that do not start at 0 or do not increase.
+      ValueError: unknown loss, optimizer, schedule or gradient route, evaluation steps that do not start at 0 or do not
+        increase.
 
     >>> import jax, jax.numpy as jnp
     >>> from ce_jax import linear
@@ -158,7 +212,16 @@ def make_train(
         raise ValueError(f"gradient: expected 'autodiff' or 'manual', got {gradient!r}")
     if gradient == "manual" and loss.grad is None:
         raise ValueError(f"gradient: expected 'autodiff', as {loss.name} has no hand-written gradient, got 'manual'")
-    make_optimizer(optimizer, 0.1, optimizer_options)  # wrong names fail here, not inside a trace
+    weights = class_weight if class_weight is None or isinstance(class_weight, str) else tuple(map(float, class_weight))
+    known = weights in (None, "balanced") or (len(weights or ()) == num_classes and min(map(float, weights or ())) >= 0)
+    if not known:
+        expected = f"'balanced' or {num_classes} numbers from 0, one for each class"
+        raise ValueError(f"class_weight: expected {expected}, got {class_weight!r}")
+    # Wrong names fail here, not inside a trace.
+    make_optimizer(optimizer, 0.1, optimizer_options)
+    check_one_of("schedule", schedule, SCHEDULES)
+    if schedule != "constant" and not takes_schedule(optimizer, optimizer_options):
+        raise ValueError(f"schedule: expected 'constant', as optax.{optimizer} takes a fixed rate, got {schedule!r}")
     return Training(
         model=model,
         loss=loss,
@@ -166,7 +229,9 @@ def make_train(
         evaluate_at=tuple(int(at) for at in steps),
         optimizer=optimizer,
         optimizer_options=dict(optimizer_options or {}),
+        schedule=schedule,
         batch_size=batch_size,
         row_block=row_block,
         gradient=gradient,
+        class_weight=weights,
     )

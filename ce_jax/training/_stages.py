@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from jax import Array
 
 from ce_jax.models import Params
-from ce_jax.training._gradients import transposed
 from ce_jax.training._loop import whole_run
 from ce_jax.training._records import Hyperparameters, Splits, State, Trainable
 
@@ -25,7 +24,7 @@ def trained_parameters(train: Trainable) -> Callable[[Array, Hyperparameters, Sp
 
     def parameters(key: Array, hyper: Hyperparameters, data: Splits) -> Params:
         state, _ = whole_run(train, key, hyper, data)
-        return transposed(state.params)
+        return train.parameters(state)
 
     return parameters
 
@@ -60,6 +59,10 @@ class Switched:
     def evaluate(self, state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
         """The second run's evaluation."""
         return self.second.evaluate(state, self._later(hyper), data)
+
+    def parameters(self, state: State) -> Params:
+        """The parameters of a state in the second run's own form."""
+        return self.second.parameters(state)
 
     def _later(self, hyper: Hyperparameters) -> Hyperparameters:
         return hyper._replace(learning_rate=self.rate_factor * hyper.learning_rate)

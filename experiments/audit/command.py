@@ -22,6 +22,7 @@ from experiments.run.workload import find_loss
 from experiments.runtime import prepare_jax
 
 SUBJECTS = ("cross_entropy", "ssr")  # audited in full when no loss is named
+HALF = ("bfloat16", "float16")
 
 
 def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Console) -> int:
@@ -51,7 +52,8 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
     wide.print(bounds_table(checks))
     out.mkdir(parents=True, exist_ok=True)
     store(out, records, checks, quick)
-    figure = margin_figure({name: error_against_margin(name) for name in SUBJECTS})
+    half = {dtype: error_against_margin("cross_entropy", dtype=dtype, largest=20.0, points=161) for dtype in HALF}
+    figure = margin_figure({name: error_against_margin(name) for name in SUBJECTS}, half)
     canvas.save(figure, out, "error-against-margin")
     broken = [check for check in checks if not check.kept]
     for check in broken:

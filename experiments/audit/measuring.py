@@ -4,22 +4,35 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from ce_jax.auditing import FIRST_ORDER, PROGRAMS, ROUTES, Peer, Program, Record, audit
+import numpy as np
+from numpy.typing import NDArray
+
+from ce_jax.auditing import FIRST_ORDER, PROGRAMS, ROUTES, Option, Peer, Program, Record, audit
 from ce_jax.losses import LOSSES, Loss
 from experiments.errors import UserError
 
 ProgramsByDtype = Mapping[str, Sequence[Program]]
 
+
+def halving(num_classes: int) -> NDArray[np.float64]:
+    """A prior of a long tail, exact in every dtype: 1, 1/2, 1/4 and so on to 1/4096, and from 1 again."""
+    return np.exp2(-(np.arange(num_classes, dtype=np.float64) % 13))
+
+
 # Options that a loss is audited at, beside its defaults; all can be traced, so each loss is compiled once.
-OPTIONS: dict[str, tuple[Mapping[str, float], ...]] = {
+OPTIONS: dict[str, tuple[Mapping[str, Option], ...]] = {
     "lq_loss": ({"q": 0.0}, {"q": 0.5}, {"q": 1.0}),
     "power_loss": ({"beta": 0.0}, {"beta": 0.5}, {"beta": 1.0}),
+    "logit_adjusted_cross_entropy": ({"prior": halving, "tau": 1.0}, {"prior": halving, "tau": 0.5}),
+    "fenchel_young_loss": ({}, {"alpha": 1.0}, {"alpha": 1.25}, {"alpha": 1.5}),
 }
+# As many classes as a language model has tokens: float32 shows what half precision loses.
+VOCABULARY = Program(32_000, FIRST_ORDER, 2)
 FULL: ProgramsByDtype = {
-    "float32": PROGRAMS,
+    "float32": (*PROGRAMS, VOCABULARY),
     "float64": (Program(10), Program(1000, FIRST_ORDER, 4, peers=False)),
-    "bfloat16": (Program(10),),
-    "float16": (Program(10, peers=False),),
+    "bfloat16": (Program(10), VOCABULARY),
+    "float16": (Program(10, peers=False), VOCABULARY),
 }
 SHORT: ProgramsByDtype = {
     "float32": (Program(10), Program(4, ROUTES[4:], 9), Program(1, FIRST_ORDER[:2], 5, peers=False)),

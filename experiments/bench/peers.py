@@ -29,19 +29,24 @@ def _batches(task: Task, steps: int) -> np.ndarray | None:
     return np.concatenate(epochs).reshape(-1, task.batch)[:steps]
 
 
+def _torch_data(task: Task) -> tuple[Any, Any]:
+    """Inputs, images channels first as PyTorch has them, and labels."""
+    import torch
+
+    inputs = task.inputs if task.inputs.ndim < 4 else np.ascontiguousarray(task.inputs.transpose(0, 3, 1, 2))
+    return torch.from_numpy(inputs), torch.from_numpy(task.labels).long()
+
+
 def torch_loop(task: Task) -> Call:
     """One `nn.Sequential` after another, `torch.optim.SGD`."""
     import torch
 
     loss = torch_formulas()["cross_entropy"]
-    inputs, labels = torch.from_numpy(task.inputs), torch.from_numpy(task.labels).long()
+    inputs, labels = _torch_data(task)
     batches = _batches(task, task.steps)
 
     def call() -> None:
-        layers: list[Any] = []
-        for fan_in, fan_out in zip(task.sizes[:-1], task.sizes[1:], strict=True):
-            layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.ReLU()]
-        model = torch.nn.Sequential(*layers[:-1])
+        model = task.network.torch()
         optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
         for step in range(task.steps):
             x, y = (inputs, labels) if batches is None else (inputs[batches[step]], labels[batches[step]])
@@ -57,28 +62,23 @@ def torch_vmap(task: Task) -> Call:
     import torch
 
     loss = torch_formulas()["cross_entropy"]
-    inputs, labels = torch.from_numpy(task.inputs), torch.from_numpy(task.labels).long()
+    inputs, labels = _torch_data(task)
     batches = _batches(task, FEW_STEPS)
+    shape = task.network.torch()
 
     def mean_loss(params: Any, x: Any, y: Any) -> Any:
-        for weight, bias in params[:-1]:
-            x = torch.relu(x @ weight + bias)
-        return loss(x @ params[-1][0] + params[-1][1], y, reduction="mean")
+        return loss(torch.func.functional_call(shape, params, (x,)), y, reduction="mean")
 
     gradient = torch.func.vmap(torch.func.grad(mean_loss), in_dims=(0, None, None))
+    stacked, _ = torch.func.stack_module_state([task.network.torch() for _ in range(task.lanes)])
+    begun = {name: values.detach() for name, values in stacked.items()}
 
     def call() -> None:
-        params = [
-            (torch.randn(task.lanes, fan_in, fan_out) * (2 / fan_in) ** 0.5, torch.zeros(task.lanes, fan_out))
-            for fan_in, fan_out in zip(task.sizes[:-1], task.sizes[1:], strict=True)
-        ]
+        params = begun
         for step in range(FEW_STEPS):
             x, y = (inputs, labels) if batches is None else (inputs[batches[step]], labels[batches[step]])
             gradients = gradient(params, x, y)
-            params = [
-                (weight - RATE * weight_grad, bias - RATE * bias_grad)
-                for (weight, bias), (weight_grad, bias_grad) in zip(params, gradients, strict=True)
-            ]
+            params = {name: values - RATE * gradients[name] for name, values in params.items()}
 
     return call
 
@@ -94,7 +94,7 @@ def _mean_loss(apply: Any) -> Any:
 
 def jax_loop(task: Task) -> Call:
     """One model after another, each step a jitted call with optax."""
-    optimizer, gradient = optax.sgd(RATE), jax.grad(_mean_loss(task.model.apply))
+    optimizer, gradient = optax.sgd(RATE), jax.grad(_mean_loss(task.network.written))
     inputs, labels = jnp.asarray(task.inputs), jnp.asarray(task.labels)
     batches = _batches(task, task.steps)
 
@@ -106,7 +106,7 @@ def jax_loop(task: Task) -> Call:
         return optax.apply_updates(params, updates), state
 
     def call() -> None:
-        params = task.model.init(jax.random.key(0), task.sizes[0], task.sizes[-1])
+        params = task.network.ours.init(jax.random.key(0), inputs, task.num_classes)
         state = optimizer.init(params)
         for index in range(task.steps):
             params, state = step(params, state, inputs, labels, None if batches is None else batches[index])
@@ -117,11 +117,11 @@ def jax_loop(task: Task) -> Call:
 
 def jax_vmap(task: Task) -> Call:
     """`jax.vmap` over seeds of a whole `lax.scan` of optax steps, written in the obvious way."""
-    optimizer, gradient = optax.sgd(RATE), jax.grad(_mean_loss(task.model.apply))
+    optimizer, gradient = optax.sgd(RATE), jax.grad(_mean_loss(task.network.written))
     size, batch = len(task.inputs), task.batch
 
     def train(key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Any:
-        params = task.model.init(key, task.sizes[0], task.sizes[-1])
+        params = task.network.ours.init(key, inputs, task.num_classes)
         if batch is None:
             batches = jnp.zeros((task.steps, 0), jnp.int32)
         else:

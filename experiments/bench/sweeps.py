@@ -9,10 +9,12 @@ import jax
 import numpy as np
 
 from ce_jax.auditing import have_torch
+from ce_jax.comparing import lane_cost
 from ce_jax.losses import LOSSES
-from ce_jax.sweeping import Checkpoint, compile_wave, plan_waves, row_block, step_bytes
+from ce_jax.sweeping import Checkpoint, compile_wave, plan_waves, row_block
 from ce_jax.training import Hyperparameters, make_train
 from experiments.bench import peers
+from experiments.bench.networks import flops
 from experiments.bench.tasks import Task, every_task
 from experiments.bench.timing import Call, Point, median_seconds, ratio_to_best
 
@@ -65,16 +67,10 @@ def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
 
 
 def step_limit(task: Task, limits: dict[str, float]) -> float:
-    """Classifier-steps a second if products and exponentials ran at the machine's best rate and all else was free.
-
-    A layer costs one product forward and two backward (its weights' gradient and its inputs'), the first only one.
-    """
+    """Classifier-steps a second if products and exponentials ran at the machine's best rate and all else was free."""
     samples = task.batch or len(task.inputs)
-    pairs = list(zip(task.sizes[:-1], task.sizes[1:], strict=True))
-    flops = sum(
-        2 * samples * fan_in * fan_out * (2 if layer == 0 else 3) for layer, (fan_in, fan_out) in enumerate(pairs)
-    )
-    return 1 / (flops / (limits["gemm_gflops"] * 1e9) + samples * task.sizes[-1] / (limits["exp_gps"] * 1e9))
+    products = flops(task.network.products, samples) / (limits["gemm_gflops"] * 1e9)
+    return 1 / (products + samples * task.num_classes / (limits["exp_gps"] * 1e9))
 
 
 def prepare_ours(
@@ -82,18 +78,19 @@ def prepare_ours(
 ) -> Ours:
     """The lanes as a sweep arranges them: many rates for each seed, in waves of the planner's shape."""
     batch = task.batch or len(task.inputs)
-    step = step_bytes(task.sizes, batch)
-    cut = partial(plan_waves, bytes_per_lane=step, bytes_per_step=step, devices=len(jax.devices()))
-    rates = cut((task.lanes,), 16).rates_per_wave
-    plan = cut((-(-task.lanes // rates),), rates)._replace(segment_steps=segment_steps)
     train = make_train(
-        task.model,
+        task.network.ours,
         LOSSES["cross_entropy"],
-        num_classes=task.sizes[-1],
+        num_classes=task.num_classes,
         evaluate_at=(0, task.steps),
         batch_size=task.batch,
         row_block=row_block(batch),
     )
+    one = Hyperparameters(jax.ShapeDtypeStruct((), np.float32), {})
+    step = lane_cost(train, one, task.data).step
+    cut = partial(plan_waves, bytes_per_lane=step, bytes_per_step=step, devices=len(jax.devices()))
+    rates = cut((task.lanes,), 16).rates_per_wave
+    plan = cut((-(-task.lanes // rates),), rates)._replace(segment_steps=segment_steps)
     hyper = Hyperparameters(np.geomspace(0.01, 0.3, plan.rates_per_wave).astype(np.float32), {})
     begin = time.perf_counter()
     program = compile_wave(train, plan, hyper, task.data)

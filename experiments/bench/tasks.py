@@ -1,53 +1,63 @@
 """The sweeps that are timed: a dataset, a network and how long to train how many of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from ce_jax.comparing import Scale, scaled
-from ce_jax.models import Model, linear, mlp
 from ce_jax.training import Part, Splits
+from experiments.bench import networks
+from experiments.bench.networks import Network
 from experiments.data import DataOptions, load_dataset
 
 
 class TaskSpec(NamedTuple):
-    """A task without its data; `widths` are those of the hidden layers and of the output, a `batch` of None is full."""
+    """A task without its data; a `batch` of None is full."""
 
     dataset: str
-    widths: tuple[int, ...]
+    network: Callable[[tuple[int, ...]], Network]
+    """Of the shape of an example."""
     batch: int | None
     lanes: int
     steps: int
 
 
+def _of(kind: Callable[..., Network], *widths: int) -> Callable[[tuple[int, ...]], Network]:
+    return lambda shape: kind(int(np.prod(shape)), widths)
+
+
 SPECS = {
-    "tiny-full": TaskSpec("iris", (2, 3), None, 256, 500),
-    "tiny-batch": TaskSpec("iris", (16, 3), 32, 256, 500),
-    "softmax-regression": TaskSpec("digits", (10,), 128, 128, 300),
-    "small": TaskSpec("digits", (64, 10), 128, 128, 300),
-    "wide": TaskSpec("digits", (256, 10), None, 32, 100),
+    "tiny-full": TaskSpec("iris", _of(networks.dense, 2, 3), None, 256, 500),
+    "tiny-batch": TaskSpec("iris", _of(networks.dense, 16, 3), 32, 256, 500),
+    "softmax-regression": TaskSpec("digits", _of(networks.dense, 10), 128, 128, 300),
+    "small": TaskSpec("digits", _of(networks.dense, 64, 10), 128, 128, 300),
+    "wide": TaskSpec("digits", _of(networks.dense, 256, 10), None, 32, 100),
+    "own-mlp": TaskSpec("digits", _of(networks.opaque, 64, 10), 128, 128, 300),
+    "deep": TaskSpec("digits", _of(networks.deep, 64, 64, 64, 10), 128, 64, 200),
+    "cnn-small": TaskSpec("digits", lambda shape: networks.convolutional(shape, (8, 16), 32, 10), 64, 64, 100),
 }
+"""Widths are those of the hidden layers and of the output."""
 
 
 class Task(NamedTuple):
-    """One sweep to be timed: widths of all layers, the input's first; batch (None is full); lanes, steps and data."""
+    """One sweep to be timed: network, batch (None is full), lanes, steps and data."""
 
     name: str
-    sizes: tuple[int, ...]
+    network: Network
     batch: int | None
     lanes: int
     steps: int
     data: Splits
 
     @property
-    def model(self) -> Model:
-        """The network."""
-        return mlp(self.sizes[1:-1]) if len(self.sizes) > 2 else linear()
+    def num_classes(self) -> int:
+        """Of the data."""
+        return int(self.labels.max()) + 1
 
     @property
     def inputs(self) -> np.ndarray:
-        """What is trained on, [N, D]."""
+        """What is trained on, [N, ...]."""
         return np.asarray(self.data.train.inputs)
 
     @property
@@ -70,13 +80,13 @@ def training_splits(dataset: str, scale: Scale = "standardize") -> Splits:
 def named_task(name: str) -> Task:
     """A task of `SPECS` with its data.
 
-    >>> named_task("tiny-full").sizes
-    (4, 2, 3)
+    >>> named_task("tiny-full").network.products
+    (Product(rows=1, fan_in=4, fan_out=2), Product(rows=1, fan_in=2, fan_out=3))
     """
     spec = SPECS[name]
     data = training_splits(spec.dataset)
-    sizes = (data.train.inputs.shape[-1], *spec.widths)
-    return Task(name=name, sizes=sizes, batch=spec.batch, lanes=spec.lanes, steps=spec.steps, data=data)
+    network = spec.network(data.train.inputs.shape[1:])
+    return Task(name=name, network=network, batch=spec.batch, lanes=spec.lanes, steps=spec.steps, data=data)
 
 
 def every_task() -> Iterator[Task]:

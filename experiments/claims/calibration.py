@@ -88,7 +88,9 @@ def calibration_errors(config: Config, loss: str, rates: Sequence[float]) -> dic
     def logits(key: jax.Array, hyper: Hyperparameters, data: RatedSplits) -> tuple[jax.Array, ...]:
         parts = Splits(data.train, data.validation, data.test)
         params = parameters(key, hyper._replace(learning_rate=data.rate), parts)
-        return tuple(task.model.apply(params, part.inputs) for part in (data.validation, data.test))
+        return tuple(
+            task.model.apply(params, part.inputs.reshape(len(part.inputs), -1)) for part in (data.validation, data.test)
+        )
 
     measured = {name: np.empty((len(rates), len(seeds))) for name in WORST}
     for row, rate in enumerate(rates):

@@ -107,7 +107,7 @@ def better(run: TrainedConfig, loss: str) -> statistics.TunedFigure:
     def chance(counts: Array, i: int, j: int) -> Array:
         return meetings(first[i], second[j], counts, lower_is_better=False)
 
-    rows = [int(np.argmax(run.trained.fresh[name].rates == run.rate(name))) for name in ("cross_entropy", loss)]
+    rows = [run.trained.row(name) for name in ("cross_entropy", loss)]
     value = chance(np.ones((1, first.shape[1]), int), *rows)[0]
     return statistics.TunedFigure(float(value), run.redrawn.pairs("cross_entropy", loss, chance), run.redrawn)
 
@@ -117,7 +117,7 @@ def describe(key: str, run: TrainedConfig) -> dict[str, Measurement]:
     measurements = {}
     reference = run.accuracy("cross_entropy")
     for loss in LOSSES:
-        curves, chosen = run.trained.tuning[loss], run.trained.choices[loss].rate
+        curves, chosen = run.trained.tuning[loss], run.trained.choices[loss].row
         measurements[f"{key}/{loss}/test_accuracy"] = tuned(run.accuracy(loss), "fraction", 0.0, 1.0)
         lost = diverged(run.trained.best(loss)).mean()
         measurements[f"{key}/{loss}/diverged"] = Measurement(float(lost), unit="fraction of the fresh runs")

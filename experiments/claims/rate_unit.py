@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ce_jax.analysis import bagged_interval, redraw
-from ce_jax.comparing import AnalysisOptions, RateGrid, SplitOptions, SweepOptions, TrainOptions, plan_task
+from ce_jax.comparing import AnalysisOptions, Point, RateGrid, SplitOptions, SweepOptions, TrainOptions, plan_task
 from ce_jax.sweeping import sweep
 from experiments.claims.drawing import legend, with_intervals
 from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
@@ -72,7 +72,7 @@ def accuracies(name: str, config: Config, request: Request) -> Accuracies:
     plan = plan_task(task, memory_budget(), rates=len(rates), seeds=(len(seeds),))._replace(segment_steps=None)
     runs = {}
     for arm in task.arms:
-        points = task.hyper([(arm, float(rate)) for rate in rates])
+        points = task.hyper([(arm, Point(float(rate))) for rate in rates])
         runs[arm.label] = np.nan_to_num(
             sweep(task.train(arm), seeds.tolist(), points, splits, plan=plan)["validation_accuracy"]
         )

@@ -1,8 +1,8 @@
 """From configs to curves for claims: the protocol of `ce_jax.comparing` with the trainer that stores.
 
-A claim's setting is one or several `Config`s. On the fresh seeds each loss is trained at the rates that are the best of
-some redraw of the tuning seeds or, where a claim is about the grid itself, at every rate. Figures are those at the best
-rate; their intervals choose it anew in every resample.
+A claim's setting is one or several `Config`s. On the fresh seeds each loss is trained at the points that are the best
+of some redraw of the tuning seeds or, where a claim is about the grid itself, at every one. Figures are those at the
+best point; their intervals choose it anew in every resample.
 """
 
 import functools
@@ -18,9 +18,10 @@ from jax.sharding import Mesh, PartitionSpec
 
 from ce_jax.comparing import (
     Curves,
+    Point,
     Redrawn,
     Trained,
-    choose_rates,
+    choose_points,
     final_scores,
     plan_task,
     times_to,
@@ -60,7 +61,7 @@ class TrainedConfig:
 
     @property
     def rates(self) -> Array:
-        """[R] the final grid, the same for every loss."""
+        """[R] the rate of each point of the final grid, the same for every loss."""
         return self.trained.tuning[self.losses[0]].rates
 
     @property
@@ -70,10 +71,14 @@ class TrainedConfig:
 
     def rate(self, loss: str) -> float:
         """The best rate of a loss, by the tuning seeds alone."""
-        return float(self.rates[self.trained.choices[loss].rate])
+        return self.point(loss).rate
+
+    def point(self, loss: str) -> Point:
+        """The best point of a loss, by the tuning seeds alone: its rate and the options tuned with it."""
+        return self.trained.point(loss)
 
     def curve(self, loss: str, metric: str) -> Array:
-        """[S, E] on the fresh seeds at the best rate."""
+        """[S, E] on the fresh seeds at the best point."""
         return self.trained.best(loss)[metric][0]
 
     def final(self, loss: str, metric: str) -> Array:
@@ -90,9 +95,8 @@ class TrainedConfig:
         return Redrawn(self.trained.tuning, self.trained.fresh, self.config.analysis)
 
     def figure(self, loss: str, values: Array) -> TunedFigure:
-        """A mean over the fresh seeds of values [rates, S], one row for each rate of the fresh curves."""
-        best = self.trained.fresh[loss].rates == self.rate(loss)
-        value = float(values[best].mean())
+        """A mean over the fresh seeds of values [points, S], one row for each point of the fresh curves."""
+        value = float(values[self.trained.row(loss)].mean())
         return TunedFigure(value, self.redrawn.means(loss, values), self.redrawn)
 
     def accuracy(self, loss: str, metric: str = "test_accuracy") -> TunedFigure:
@@ -187,7 +191,7 @@ def _stored(folder: Path, config: Config) -> Trained | None:
         return Curves.from_arrays(own)
 
     tuning = part("tuning/")
-    return Trained(tuning, part("fresh/"), choose_rates(tuning, config.analysis))
+    return Trained(tuning, part("fresh/"), choose_points(tuning, config.analysis))
 
 
 def over_seeds(function: Callable[..., Any], seeds: Array, rate: float, splits: Splits) -> Any:

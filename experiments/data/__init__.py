@@ -1,6 +1,23 @@
 """Data sets: those that are known by name, and the user's own files."""
 
 from experiments.data.builtin import bundled
-from experiments.data.datasets import DATASETS, DataOptions, Dataset, fingerprint, load_dataset, split_dataset
+from experiments.data.datasets import (
+    DATASETS,
+    OPTIONS_OF_ALL,
+    DataOptions,
+    Dataset,
+    fingerprint,
+    load_dataset,
+    split_dataset,
+)
 
-__all__ = ["DATASETS", "DataOptions", "Dataset", "bundled", "fingerprint", "load_dataset", "split_dataset"]
+__all__ = [
+    "DATASETS",
+    "OPTIONS_OF_ALL",
+    "DataOptions",
+    "Dataset",
+    "bundled",
+    "fingerprint",
+    "load_dataset",
+    "split_dataset",
+]

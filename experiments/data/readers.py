@@ -24,7 +24,8 @@ LABEL_COLUMNS = ("label", "target", "class", "species", "y")
 class RawTable(NamedTuple):
     """What every reader returns.
 
-    inputs [N, D] are finite floats, labels [N] are int32 in 0..K-1, class_names[k] is the original label of class k.
+    inputs [N, D], of images [N, H, W, C], are finite floats, labels [N] are int32 in 0..K-1, class_names[k] is the
+    original label of class k.
     """
 
     inputs: np.ndarray
@@ -107,7 +108,10 @@ def read_parquet(path: Path, label: str | None) -> RawTable:
 
 
 def read_npz(path: Path, label: str | None) -> RawTable:
-    """Read the arrays `inputs` [N, ...] and `labels` [N] (or the one `label` names) of a numpy archive."""
+    """Read the arrays `inputs` [N, D], [N, H, W] or [N, ...] and `labels` [N] (or the one `label` names) of an archive.
+
+    Inputs keep their shape; grey images [N, H, W] get the axis of channels that images have, [N, H, W, 1].
+    """
     label = label or "labels"
     content = _bytes(path)
     # Asked first, because np.load takes whatever else it is given for a pickle.
@@ -122,20 +126,23 @@ def read_npz(path: Path, label: str | None) -> RawTable:
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: not plain arrays in an npz archive ({_reason(error)})") from None
     if inputs.dtype.kind not in "biuf" or inputs.ndim < 2:
-        raise UserError(f"{path}: expected 'inputs' [N, D] of numbers, got {inputs.dtype} {list(inputs.shape)}")
+        raise UserError(
+            f"{path}: expected 'inputs' [N, D] or [N, H, W, C] of numbers, got {inputs.dtype} {list(inputs.shape)}"
+        )
     if labels.ndim != 1 or len(labels) != len(inputs):
         expected = f"expected {label!r} of shape [{len(inputs)}], one label per example"
         raise UserError(f"{path}: {expected}, got shape {list(labels.shape)}")
     if inputs.size == 0:
         raise UserError(f"{path}: 'inputs' of shape {list(inputs.shape)} is empty")
-    inputs = inputs.reshape(len(inputs), -1).astype(np.float64)
-    bad = np.argwhere(~np.isfinite(inputs))
+    rows = inputs.reshape(len(inputs), -1).astype(np.float64)
+    bad = np.argwhere(~np.isfinite(rows))
     if len(bad):
         row, column = bad[0]
         where = f"row {row + 1}, feature {column + 1}"
-        raise UserError(f"{path}: {where}: expected a finite number, got {inputs[row, column]}")
+        raise UserError(f"{path}: {where}: expected a finite number, got {rows[row, column]}")
     encoded = encode_labels(pl.Series(labels), f"{path}, {label!r}", lambda row: f"row {row + 1}")
-    return RawTable(inputs, *encoded, tuple(f"feature_{i}" for i in range(inputs.shape[1])))
+    shape = (*inputs.shape, 1) if inputs.ndim == 3 else inputs.shape
+    return RawTable(rows.reshape(shape), *encoded, tuple(f"feature_{i}" for i in range(rows.shape[1])))
 
 
 def read_idx(folder: Path, label: str | None) -> RawTable:
@@ -156,7 +163,7 @@ def read_idx(folder: Path, label: str | None) -> RawTable:
         raise UserError(f"{folder}: the image files are empty")
     _, rows, columns = images.shape
     # float32 holds every uint8 exactly, at half the memory of float64.
-    inputs = images.reshape(len(images), -1).astype(np.float32)
+    inputs = images[..., None].astype(np.float32)
     encoded = encode_labels(pl.Series(labels), f"{folder}, labels", lambda row: f"row {row + 1}")
     return RawTable(inputs, *encoded, tuple(f"pixel_{i}_{j}" for i in range(rows) for j in range(columns)))
 
@@ -164,7 +171,7 @@ def read_idx(folder: Path, label: str | None) -> RawTable:
 READERS = {
     "csv": Reader(read_csv, "comma-separated values with column names on the first line"),
     "parquet": Reader(read_parquet, "a Parquet file, one row per example"),
-    "npz": Reader(read_npz, "a numpy archive with the arrays inputs [N, D] and labels [N]"),
+    "npz": Reader(read_npz, "a numpy archive with the arrays inputs [N, D] or [N, H, W, C] and labels [N]"),
     "idx": Reader(read_idx, "a folder of MNIST-format files (train-images-idx3-ubyte and so on, plain or .gz)"),
 }
 

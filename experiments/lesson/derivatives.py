@@ -114,11 +114,14 @@ def backpropagation(network: Network, example: WorkedExample) -> Backpropagation
 def _blames(network: Network, example: WorkedExample) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """The chain rule in NumPy, as the page derives it: p - t at the output, then back along the weights."""
     slope = ACTIVATIONS[network.activation].slope
-    slopes = tuple(np.asarray(slope(jnp.asarray(hidden))) for hidden in example.hidden)
+    slopes = []
+    for layer, below, hidden in zip(network.layers, (network.inputs, *example.hidden), example.hidden, strict=False):
+        before = below @ np.array(layer.weights).T + np.array(layer.biases)
+        slopes.append(np.asarray(slope(jnp.asarray(before), jnp.asarray(hidden))))
     blames = [example.probabilities - np.eye(len(network.class_names))[network.labels]]
     for layer, slope_of_layer in zip(reversed(network.layers[1:]), reversed(slopes), strict=True):
         blames.insert(0, (blames[0] @ np.array(layer.weights)) * slope_of_layer)
-    return tuple(blames), slopes
+    return tuple(blames), tuple(slopes)
 
 
 def _routes(network: Network) -> tuple:

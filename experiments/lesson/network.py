@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ce_jax import Layer, Model, mlp
-from ce_jax.models import ACTIVATIONS, Params
+from ce_jax.models import ACTIVATIONS
 from experiments.config import build
 from experiments.errors import UserError, check, nearest
 
@@ -114,7 +114,7 @@ class Network:
         return tuple(len(layer.biases) for layer in self.layers[:-1])
 
     @property
-    def params(self) -> Params:
+    def params(self) -> tuple[Layer, ...]:
         """Its numbers, weights as [inputs, units] like everywhere in `ce_jax`."""
         return tuple(Layer(jnp.asarray(layer.weights).T, jnp.asarray(layer.biases)) for layer in self.layers)
 

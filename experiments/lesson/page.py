@@ -25,6 +25,11 @@ ACTIVATION_WORDS = {
     "relu": "ReLU, which replaces a negative number by 0 and keeps the others",
     "tanh": "tanh, which squeezes every number into the range from −1 to 1",
     "sigmoid": "the sigmoid, which squeezes every number into the range from 0 to 1",
+    "gelu": "GELU, which multiplies a number by the share of a normal distribution that lies below it",
+    "silu": "SiLU, which multiplies a number by its sigmoid",
+    "elu": "ELU, which bends negative numbers towards −1 and keeps the others",
+    "leaky_relu": "leaky ReLU, which keeps a hundredth of a negative number and the others whole",
+    "softplus": "softplus, a ReLU with a rounded corner",
 }
 START_WORDS = {
     "he": "random weights of the usual size (He et al. 2015)",

@@ -28,6 +28,7 @@ from ce_jax.comparing import (
     AnalysisOptions,
     Arm,
     Curves,
+    Point,
     RateGrid,
     SweepOptions,
     arms_of,
@@ -163,8 +164,8 @@ def workflow(sweeps: Sweeps) -> Workflow:
     steps = np.array(evaluation_steps(STEPS))
     running = {loss: sweep.result() for loss, sweep in sweeps.running.items()}  # waits for them
 
-    def lanes(arm: Arm, seeds: range, rates: Sequence[float]) -> dict[str, Array]:
-        rows = [RATES.index(rate) for rate in rates]
+    def lanes(arm: Arm, seeds: range, points: Sequence[Point]) -> dict[str, Array]:
+        rows = [RATES.index(point.rate) for point in points]
         return {metric: curve[rows][:, seeds] for metric, curve in running[arm.label].items()}
 
     trained = tune_and_report(arms_of(LOSS_PAIR), steps, SWEEP, OPTIONS, one_by_one(lanes))
@@ -172,7 +173,7 @@ def workflow(sweeps: Sweeps) -> Workflow:
     lane = {loss: trained.fresh[loss]["train_loss"][common, 0] for loss in LOSS_PAIR}
     return Workflow(
         start=sweeps.start,
-        hidden=sweeps.model.hidden,
+        hidden=sweeps.model.hidden or (),
         loops=loops,
         loop_against_sweep=float(max(np.abs(loops[loss][steps, 0] - lane[loss]).max() for loss in LOSS_PAIR)),
         examples={name: int(part.labels.shape[-1]) for name, part in sweeps.data._asdict().items()},
@@ -181,7 +182,7 @@ def workflow(sweeps: Sweeps) -> Workflow:
         steps=steps,
         classifiers=len(LOSS_PAIR) * len(RATES) * len(sweeps.seeds),
         equal=_at_rates(trained.fresh, dict.fromkeys(LOSS_PAIR, common)),
-        tuned=_at_rates(trained.fresh, {loss: choice.rate for loss, choice in trained.choices.items()}),
+        tuned=_at_rates(trained.fresh, {loss: choice.row for loss, choice in trained.choices.items()}),
     )
 
 

@@ -108,6 +108,8 @@ def rates(
     *,
     steps: Array,
     goal: str,
+    others: str | None = None,
+    joined: bool = True,
 ) -> Figure:
     """Final accuracy, steps to a target and fraction diverged against the learning rate.
 
@@ -118,15 +120,20 @@ def rates(
       best: {loss: the learning rate chosen by tuning}, ringed.
       steps: [E] the evaluated steps; the last one is the horizon.
       goal: the target in words.
+      others: what was tuned with the rate, of which each row is to be the best at its rate.
+      joined: whether the rates are a grid; points drawn at random are neighbours by their rate alone, so no line joins
+        them.
     """
     looks = styles(learning_rates)
+    if not joined:
+        looks = {loss: look._replace(linestyle="") for loss, look in looks.items()}
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(9.0, 7.9), layout="constrained")
         top, middle, bottom = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 1.3]})
     horizon = float(steps[-1])
     for loss, rate in learning_rates.items():
         look, chosen = looks[loss], int(np.argmin(np.abs(np.log(rate) - np.log(best[loss]))))
-        bands = len(looks) <= MOST_BANDS
+        bands = joined and len(looks) <= MOST_BANDS
         ranked = np.where(np.isnan(accuracy[loss]), 0.0, accuracy[loss])
         _rate_curve(top, rate, quartiles(ranked.T), look, chosen, bands)
         # A quartile of runs that never got there is infinite, and is drawn at the horizon.
@@ -142,7 +149,8 @@ def rates(
     canvas.step_axis(middle, "y", steps)
     fastest = min(float(np.min(quartiles(times.T)[0], initial=horizon)) for times in steps_to.values())
     middle.set_ylim(fastest / 1.5, horizon * 1.15)
-    bottom.set(xscale="log", xlabel="learning rate", ylim=(-0.03, 1.03))
+    label = f"learning rate (at each of them the best {others}, by the tuning seeds)" if others else "learning rate"
+    bottom.set(xscale="log", xlabel=label, ylim=(-0.03, 1.03))
     bottom.xaxis.set_minor_locator(NullLocator())  # in three panels these took a third of the drawing time
     for axes in (top, bottom):
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))

@@ -16,7 +16,19 @@ import numpy as np
 
 from ce_jax import comparing
 from ce_jax.analysis import survival
-from ce_jax.comparing import AnalysisOptions, Curves, display_name, goal_text, times_to
+from ce_jax.comparing import (
+    AnalysisOptions,
+    Curves,
+    LossCurves,
+    best_at_each_rate,
+    display_name,
+    goal_text,
+    listed,
+    metric_name,
+    times_to,
+    tuned_options,
+    tuned_words,
+)
 from experiments.config import flatten
 from experiments.errors import UserError
 from experiments.files import read_arrays
@@ -135,28 +147,37 @@ def _side_by_side(runs: Sequence[FinishedRun], labels: Sequence[str]) -> Drawing
     panels, targets = {}, {comparing.shown_target(run.summary) for run in runs}
     for run, label in zip(runs, labels, strict=True):
         metric, fresh = run.config["analysis"]["target_metric"], slice(run.config["sweep"]["tuning_seeds"], None)
-        panels[f"{label}: {metric.replace('_', ' ')}"] = {
-            loss: run.curves[loss][metric][
-                np.argmin(np.abs(run.curves[loss].rates - record["best_learning_rate"])), fresh
-            ]
+        panels[f"{label}: {metric_name(metric)}"] = {
+            loss: run.curves[loss][metric][chosen_row(run.curves[loss], record), fresh]
             for loss, record in run.summary["losses"].items()
         }
     caption = (
-        "Accuracy while training, each loss at its own tuned learning rate: median over the fresh seeds, and the band "
-        "of the middle half of them. The step axis is logarithmic."
+        f"Accuracy while training, each loss at its own tuned {tuned_words(runs[0].summary)}: median over the fresh "
+        "seeds, and the band of the middle half of them. The step axis is logarithmic."
     )
     return Drawing("convergence", charts.convergence(runs[0].curves.steps, panels, targets=sorted(targets)), caption)
 
 
+def chosen_row(curves: LossCurves, record: dict[str, Any]) -> int:
+    """Where the point that a loss chose, by its record in the summary, stands in its curves."""
+    distance = np.abs(curves.rates - record["best_learning_rate"])
+    for name, value in record.get("best_options", {}).items():
+        distance = np.where(curves.options[name] == value, distance, np.inf)
+    return int(np.argmin(distance))
+
+
 def draw(run: FinishedRun) -> list[Drawing]:
-    """The four figures of a run, from its curves and the rates that its summary chose."""
+    """The four figures of a run, from its curves and the points that its summary chose."""
     summary, curves, steps, target = run.summary, run.curves, run.curves.steps, comparing.shown_target(run.summary)
     stored = run.config["analysis"]
     options = AnalysisOptions(**stored | {"targets": tuple(stored["targets"])})
     metric, fresh = options.target_metric, slice(run.config["sweep"]["tuning_seeds"], None)
     best = {loss: result["best_learning_rate"] for loss, result in summary["losses"].items()}
-    rates = {loss: curves[loss].rates for loss in best}
-    chosen = {loss: int(np.argmin(np.abs(rates[loss] - rate))) for loss, rate in best.items()}
+    chosen = {loss: chosen_row(curves[loss], result) for loss, result in summary["losses"].items()}
+    tuning, drawn = curves.at_seeds(slice(fresh.start)), summary["workload"].get("search") == "random"
+    # A grid shows each rate once, whatever was tuned with it; of points that were drawn every one.
+    rows = {loss: slice(None) if drawn else best_at_each_rate(tuning[loss], steps, options) for loss in best}
+    rates = {loss: curves[loss].rates[rows[loss]] for loss in best}
 
     def at_best(name: str) -> dict[str, Array]:
         return {loss: curves[loss][name][index, fresh] for loss, index in chosen.items()}
@@ -172,16 +193,24 @@ def draw(run: FinishedRun) -> list[Drawing]:
         }
         for level in options.targets
     }
-    panels = {name.replace("_", " "): at_best(name) for name in dict.fromkeys([metric, "test_accuracy"])}
-    finals = {loss: curves[loss][metric][:, fresh, -1] for loss in best}
+    shown = [metric, "test_accuracy", *(["test_rare_accuracy"] if comparing.tells_rare(summary) else [])]
+    panels = {metric_name(name): at_best(name) for name in dict.fromkeys(shown)}
+    finals = {loss: curves[loss][metric][rows[loss], fresh, -1] for loss in best}
+    arrived = {loss: steps_to[rows[loss]] for loss, steps_to in times(target).items()}
+    others = tuned_options(summary)
+    with_them = listed([name.replace("_", " ") for name in others]) if others and not drawn else None
+    tried = "at every point drawn, by its learning rate" if drawn else "at every learning rate tried"
+    if with_them:
+        tried += f", at each of them with the {with_them} that the tuning seeds find best"
     bands = "" if len(best) <= MOST_BANDS else " With this many losses the bands are left out."
-    seeds, word = summary["workload"]["seeds"], metric.replace("_", " ")
+    seeds, word = summary["workload"]["seeds"], metric_name(metric)
     return [
         Drawing(
             "convergence",
             charts.convergence(steps, panels, targets=options.targets),
-            f"Accuracy while training, each loss at its own tuned learning rate: median over {seeds} fresh seeds; the "
-            f"band holds the middle half of them.{bands} Thin lines: the targets. The step axis is logarithmic.",
+            f"Accuracy while training, each loss at its own tuned {tuned_words(summary)}: median over {seeds} fresh "
+            f"seeds; the band holds the middle half of them.{bands} Thin lines: the targets. The step axis is "
+            "logarithmic.",
         ),
         Drawing(
             "survival",
@@ -192,9 +221,9 @@ def draw(run: FinishedRun) -> list[Drawing]:
         ),
         Drawing(
             "rates",
-            charts.rates(rates, finals, times(target), best, steps=steps, goal=goal),
-            f"The same {seeds} seeds at every learning rate tried: {word} at the last step, steps to {goal}, and the "
-            "share of classifiers that diverged; median and middle half. The ringed rate was chosen on other (tuning) "
+            charts.rates(rates, finals, arrived, best, steps=steps, goal=goal, others=with_them, joined=not drawn),
+            f"The same {seeds} seeds {tried}: {word} at the last step, steps to {goal}, and the share of classifiers "
+            f"that diverged; median{'' if drawn else ' and middle half'}. The ringed rate was chosen on other (tuning) "
             "seeds.",
         ),
         Drawing(
@@ -217,6 +246,7 @@ def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:
 
 def _write(path: Path, template: str, **context: Any) -> Path:
     """A page whose template may use the words and forms of `ce_jax.comparing`."""
-    names = "INTERVALS bounded caveats count display_name finding goal_text interval level percent ratio share"
-    names += " shown_target speed_rows text"
+    names = "INTERVALS bounded caveats count display_name finding goal_text interval level metric_name percent ratio"
+    names += " share shown_target speed_rows tells_rare text chosen_parts point_parts search_sentences tuned_options"
+    names += " tuned_words"
     return write_page(path, template, {name: getattr(comparing, name) for name in names.split()}, **context)

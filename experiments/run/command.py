@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ce_jax.comparing import headline, joined_headline, on_cpu, text_table, wave_memory
+from ce_jax.comparing import first_points, headline, joined_headline, on_cpu, text_table, wave_memory
 from ce_jax.sweeping import row_block
 from ce_jax.training import segments
 from experiments.config import Config, as_dict, build, load_config
@@ -55,7 +55,8 @@ def run_command(
     folders, waiting = [], False
     for number, one in enumerate(workloads, 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
-        console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}, start {one.start}{of}")
+        start = "" if ":" in one.model else f", start {one.start}"
+        console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}{start}{of}")
         with shown_on(console) as listener:
             outcome = run_workload(name, one, out, command, listener, fresh, shard=share, budget=budget)
         if outcome.waiting:
@@ -96,16 +97,22 @@ def _dry_run(name: str, workloads: Sequence[Config], console: Console, budget: i
             workload = load_workload(name, config)
             task = workload.task
             plan = plan_for(task, budget)
-            lanes = len(task.arms) * config.sweep.learning_rates.count * len(task.seeds)
+            points = len(first_points(config.sweep))
+            lanes = len(task.arms) * points * len(task.seeds)
+            kind = "points" if config.sweep.options else "rates"
+            more = " (more if the grid of rates has to be widened)" if config.sweep.search == "grid" else ""
             programs = len({arm.program for arm in task.arms})
             cuts = len(segments(task.evaluate_at, plan.segment_steps))
             wave = wave_memory(task, plan)
         console.print_json(json.dumps(as_dict(config)))
         console.print(f"run folder         {run_name(workload)}", markup=False)
-        console.print(f"classifiers        {lanes:,} (more if the grid of rates has to be widened)")
+        console.print(f"classifiers        {lanes:,}{more}")
+        if config.sweep.options or config.sweep.search == "random":
+            tuned = ", ".join(["learning rate", *config.sweep.options])
+            console.print(f"points             {points} for each loss: {tuned}", markup=False)
         console.print(f"compiled programs  {programs}")
         console.print(
-            f"waves              {plan.seeds_per_wave} seeds x {plan.rates_per_wave} rates on {plan.devices} device(s)"
+            f"waves              {plan.seeds_per_wave} seeds x {plan.rates_per_wave} {kind} on {plan.devices} device(s)"
         )
         if on_cpu() and (rows := row_block(task.batch)):
             console.print(f"rows               {rows} of a batch at a time")

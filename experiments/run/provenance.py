@@ -31,8 +31,9 @@ def run_name(workload: Workload) -> str:
 def describe(workload: Workload) -> dict[str, Any]:
     """`workload` in `summary.json`: what was compared on what."""
     dataset, config = workload.dataset, workload.config
-    described = comparing.describe(workload.task, workload.name, dataset.name, dataset.class_names)
-    return described | {"start": as_dict(config)["start"]}  # as it was typed, where it is a file or a list
+    described = comparing.describe(workload.task, workload.name, dataset.name, dataset.class_names, config.data)
+    # As it was typed, where it is a file or a list; a network of the user's own has none that could be typed.
+    return described if ":" in config.model else described | {"start": as_dict(config)["start"]}
 
 
 def provenance(command: Sequence[str], compile_seconds: float, seconds: float) -> dict[str, Any]:

@@ -23,10 +23,11 @@ def run_table(
         status = np.where(
             lost, "diverged", np.where(np.isfinite(times[max(options.targets)]), "reached", "not_reached")
         )
-        shape = status.shape
+        shape, tuned = status.shape, own.options.items()
         columns: dict[str, Any] = {
             "loss": [loss] * status.size,
             "learning_rate": np.broadcast_to(own.rates[:, None], shape).ravel(),
+            **{f"optimizer_options.{name}": np.broadcast_to(values[:, None], shape).ravel() for name, values in tuned},
             "seed": np.broadcast_to(seeds, shape).ravel(),
             "role": np.broadcast_to(np.where(np.arange(len(seeds)) < tuning_seeds, "tune", "report"), shape).ravel(),
             "status": status.ravel(),

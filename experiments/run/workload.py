@@ -1,7 +1,9 @@
 """From a config to what a run computes with: data, model and the losses compared."""
 
 import importlib
+import importlib.metadata
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -9,13 +11,16 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ce_jax.comparing import Task, arms_of, check_task
+from ce_jax.comparing import Task, arms_of, check_task, first_line
 from ce_jax.losses import LOSSES, Loss, as_loss
-from ce_jax.models import Layer, Model, linear, mlp
+from ce_jax.models import Layer, Model, as_model, cnn, linear, mlp
 from experiments.config import Config, StdStart
 from experiments.data import Dataset, load_dataset, split_dataset
 from experiments.errors import UserError, nearest, users_input
 from experiments.source import code_of, imported
+
+NETWORKS = {"flax": "flax", "equinox": "equinox", "haiku": "dm-haiku"}
+"""Libraries of networks, {module: distribution}."""
 
 
 class Workload(NamedTuple):
@@ -38,7 +43,7 @@ def load_workload(name: str, config: Config) -> Workload:
     seeds = range(sweep.first_seed, sweep.first_seed + sweep.tuning_seeds + sweep.seeds)
     with users_input():
         task = Task(
-            model=_model(config),
+            model=find_model(config, len(dataset.class_names), dataset.inputs.shape[1:]),
             arms=arms_of(config.loss, find_loss),
             splits=split_dataset(dataset, config.data, seeds, config.train.dtype),
             num_classes=len(dataset.class_names),
@@ -63,15 +68,9 @@ def find_loss(name: str) -> Loss:
         raise UserError(f"loss: expected a name or module:function, got {name!r}")
     if name in LOSSES:
         return LOSSES[name]
-    module_name, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         raise UserError(f"loss: unknown name {name!r}{nearest(name, LOSSES)} (or module:function for your own)")
-    try:
-        own = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise UserError(f"loss: {name}: cannot import {module_name!r}: {error}") from None
-    except AttributeError:
-        raise UserError(f"loss: {name}: module {module_name!r} has no {attribute!r}") from None
+    own = _attribute("loss", name)
     try:
         return as_loss(own)._replace(name=name)
     except TypeError:
@@ -79,15 +78,46 @@ def find_loss(name: str) -> Loss:
         raise UserError(f"loss: {name}: {expected}, got {type(own).__name__}") from None
 
 
-def _model(config: Config) -> Model:
+def _attribute(key: str, name: str) -> Any:
+    """What `module:attribute` names."""
+    module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
+        raise UserError(f"{key}: expected module:attribute, got {name!r}")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UserError(f"{key}: {name}: cannot import {module_name!r}: {error}") from None
+    except Exception as error:
+        kind = type(error).__name__
+        raise UserError(f"{key}: {name}: cannot import {module_name!r}: {kind}: {first_line(error)}") from None
+    if not hasattr(module, attribute):
+        raise UserError(f"{key}: {name}: module {module_name!r} has no {attribute!r}{nearest(attribute, dir(module))}")
+    return getattr(module, attribute)
+
+
+def find_model(config: Config, num_classes: int, input_shape: tuple[int, ...]) -> Model:
+    """The network of a config, built in or a user's own as `module:attribute`.
+
+    Raises:
+      UserError: there is no such module or attribute, or it makes no network.
+    """
     start: Any = config.start
+    if ":" in config.model:
+        own = _attribute("model", config.model)
+        try:
+            return as_model(own, num_classes, input_shape)._replace(name=config.model)
+        except Exception as error:
+            told = first_line(error)
+            told = told.removeprefix("model: ")
+            raise UserError(f"model: {config.model}: {told}") from None
     if isinstance(start, StdStart):
         start = start.std
     elif start.startswith("npz:"):
         start = _read_start(Path(start.removeprefix("npz:")))
     if config.model == "linear":
         return linear(start=start)
-    return mlp(config.mlp.hidden, activation=config.mlp.activation, start=start)
+    maker, options = {"mlp": (mlp, config.mlp), "cnn": (cnn, config.cnn)}[config.model]
+    return maker(**vars(options), start=start)  # type: ignore[operator]
 
 
 def _read_start(path: Path) -> tuple[Layer, ...]:
@@ -106,17 +136,24 @@ def _read_start(path: Path) -> tuple[Layer, ...]:
 
 
 def own_code(workload: Workload) -> list[str]:
-    """The code behind the user's own losses, so that a run made with another version of it is another run.
+    """The code behind the user's own losses and network, so that a run made with another version of it is another run.
 
     It is that of the modules named in the config and of those that they import from the same folders; what a loss
     computes is often decided by its helpers and constants.
     """
     pieces: dict[str, str] = {}
-    for arm in workload.task.arms:
-        module_name, colon, _ = arm.loss.name.partition(":")
-        if colon and arm.loss.name not in LOSSES:
+    for name in (workload.task.model.name, *(arm.loss.name for arm in workload.task.arms)):
+        module_name, colon, _ = name.partition(":")
+        if colon and name not in LOSSES:
             pieces |= _code_behind(sys.modules[module_name])
-    return [pieces[name] for name in sorted(pieces)]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in _libraries(pieces)]
+    return [pieces[name] for name in sorted(pieces)] + versions
+
+
+def _libraries(pieces: Mapping[str, str]) -> list[str]:
+    """Distributions of networks that the user's code imports: their initialisers decide where a run begins."""
+    tops = {name.partition(".")[0] for text in pieces.values() for name in imported(text, "")}
+    return sorted(name for module, name in NETWORKS.items() if module in tops)
 
 
 def _code_behind(first: ModuleType) -> dict[str, str]:

@@ -1,0 +1,55 @@
+"""What a training run takes: memory and operations, by formula for dense networks, from the compiler for all others."""
+
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ce_jax.sweeping import lane_bytes, step_bytes
+from ce_jax.training import Hyperparameters, Splits, Training
+
+
+class LaneCost(NamedTuple):
+    """Estimates for one run."""
+
+    temporary: int
+    """Bytes of temporary memory, which an evaluation takes most of."""
+    step: int
+    """Bytes that a training step touches, parameters three times and values twice."""
+    products: float
+    """Multiplications and additions in the products of a step."""
+
+
+def lane_cost(train: Training, hyper: Hyperparameters, examples: Splits) -> LaneCost:
+    """The cost of one run.
+
+    Args:
+      train: the run.
+      hyper: shapes of its hyperparameters, those of one lane.
+      examples: shapes of the parts of one seed.
+    """
+    inputs = examples.train.inputs
+    batch = train.batch_size or len(examples.train.labels)
+    if train.model.hidden is not None:
+        sizes = (math.prod(inputs.shape[1:]), *train.model.hidden, train.num_classes)
+        products = 6 * batch * sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
+        memory = lane_bytes(sizes, len(inputs), inputs.dtype.itemsize)
+        return LaneCost(memory, step_bytes(sizes, batch, inputs.dtype.itemsize), products)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(train.begin, key, hyper, examples)
+    number = jax.ShapeDtypeStruct((), jnp.int32)
+    # Nobody runs these programs: what takes time in compiling, LLVM's optimization, changes nothing of their memory.
+    options: Any = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+
+    def compiled(function: Any, *arguments: Any) -> Any:
+        return jax.jit(function).lower(*arguments).compile(compiler_options=options)
+
+    step = compiled(train.step, key, number, state, hyper, examples)
+    evaluate = compiled(train.evaluate, state, hyper, examples)
+    parameters = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))
+    own = int(step.memory_analysis().temp_size_in_bytes)
+    blocks = math.ceil(batch / train.row_block) if train.row_block else 1  # a loop's body is counted once
+    operations = blocks * max(float((step.cost_analysis() or {}).get("flops", 0.0)), 1.0)
+    return LaneCost(max(own, int(evaluate.memory_analysis().temp_size_in_bytes)), own + 3 * parameters, operations)

@@ -1,0 +1,1 @@
+"""Networks and losses of a user's own, as small as they can be."""
