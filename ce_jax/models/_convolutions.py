@@ -193,10 +193,12 @@ def _convolved(values: Array, layer: Layer | NormalizedLayer, shape: _Shape) -> 
 
 def _pooled(values: Array, pool: int) -> Array:
     """Maxima over squares of `pool` by `pool` pixels."""
-    _, height, width, _ = values.shape
+    channels, height, width, samples = values.shape
     if pool == 1 or min(height, width) < pool:
         return values
     cropped = values[:, : height - height % pool, : width - width % pool]
-    # One strided part for each place in a square: a maximum of arrays has a cheaper derivative than one over axes.
+    squares = cropped.reshape(channels, height // pool, pool, width // pool, pool, samples)
+    # One part for each place in a square: a maximum of arrays has a cheaper derivative than one over axes, and parts
+    # along axes of their own a cheaper one than strided parts.
     places = itertools.product(range(pool), repeat=2)
-    return functools.reduce(jnp.maximum, [cropped[:, i::pool, j::pool] for i, j in places])
+    return functools.reduce(jnp.maximum, [squares[:, :, i, :, j] for i, j in places])
