@@ -5,6 +5,7 @@ Every figure tells losses apart by colour, line style and marker at once (`style
 """
 
 import io
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +74,10 @@ def styles(losses: Iterable[str]) -> dict[str, Style]:
     }
 
 
+TITLE = 50
+"""Characters of a title that fit over one of two panels side by side."""
+
+
 def panels(
     count: int, *, width: float = 9.0, height: float = 3.8, columns: int = 2, sharey: bool = False
 ) -> tuple[Figure, list[Axes]]:
@@ -87,8 +92,11 @@ def panels(
 
 
 def title(axes: Axes, words: str) -> None:
-    """A title over the left edge, with dollar signs escaped: matplotlib would read mathematics between them."""
-    axes.set_title(words.replace("$", r"\$"), loc="left", fontsize=11)
+    """A title over the left edge, in lines as wide as half a page.
+
+    Dollar signs are escaped: matplotlib would read mathematics between them.
+    """
+    axes.set_title(textwrap.fill(words, TITLE).replace("$", r"\$"), loc="left", fontsize=11)
 
 
 def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] = ()) -> None:
