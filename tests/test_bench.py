@@ -72,8 +72,7 @@ def test_what_a_user_would_write_computes_the_same_as_ours(name):
     task = tasks.named_task(name)
     network, inputs = task.network, jnp.asarray(task.inputs[:5])
     params = network.ours.init(jax.random.key(0), inputs, task.num_classes)
-    with jax.numpy_rank_promotion("allow"):  # a user has no strict flags
-        ours, written = network.ours.apply(params, inputs), network.written(params, inputs)
+    ours, written = network.ours.apply(params, inputs), network.written(params, inputs)
     np.testing.assert_allclose(ours, written, rtol=2e-4, atol=2e-5)
     weights = sum(one.fan_in * one.fan_out for one in network.products)
     assert weights == sum(leaf.size for leaf in jax.tree.leaves(params) if leaf.ndim == 2)

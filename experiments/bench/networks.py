@@ -67,12 +67,12 @@ def written_dense(params: Any, inputs: Array) -> Array:
     """Rows times weights, layer after layer."""
     x = inputs.reshape(len(inputs), -1)
     for layer in params[:-1]:
-        x = x @ layer.weight + layer.bias
+        x = x @ layer.weight + layer.bias[None, :]
         if isinstance(layer, NormalizedLayer):
             x = (x - x.mean(-1, keepdims=True)) * jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5)
-            x = x * layer.scale + layer.shift
+            x = x * layer.scale[None, :] + layer.shift[None, :]
         x = jax.nn.relu(x)
-    return x @ params[-1].weight + params[-1].bias
+    return x @ params[-1].weight + params[-1].bias[None, :]
 
 
 def convolutional(image: tuple[int, ...], channels: tuple[int, ...], hidden: int, classes: int) -> Network:
@@ -91,7 +91,7 @@ def convolutional(image: tuple[int, ...], channels: tuple[int, ...], hidden: int
             layer = next(layers)
             kernel = layer.weight.reshape(3, 3, x.shape[-1], -1)
             x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-            x = jax.nn.relu(x + layer.bias)
+            x = jax.nn.relu(x + layer.bias[None, None, None, :])
             x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
         # Our dense layers see channels first.
         return written_dense(tuple(layers), x.transpose(0, 3, 1, 2))
