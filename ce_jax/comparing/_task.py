@@ -78,7 +78,8 @@ class Task:
     def example(self) -> Splits:
         """Shapes of the parts of one seed."""
         drop = int(self.per_seed)
-        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[drop:], leaf.dtype), self.splits)
+        kept = jax.dtypes.canonicalize_dtype  # 64-bit numbers are narrowed unless x64 is enabled
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[drop:], kept(leaf.dtype)), self.splits)
 
     @functools.cached_property
     def cost(self) -> LaneCost:
