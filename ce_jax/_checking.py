@@ -34,3 +34,8 @@ def check_one_of(key: str, value: str, choices: Iterable[str]) -> None:
 def is_count(value: object, least: int = 1) -> bool:
     """Tell whether `value` is a whole number of at least `least`; True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its name where it has none."""
+    return (str(error) or type(error).__name__).splitlines()[0]

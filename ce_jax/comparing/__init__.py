@@ -7,6 +7,7 @@ on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words` and `_
 of it in one call. Nothing here opens a file.
 """
 
+from ce_jax._checking import first_line
 from ce_jax.comparing._arms import Arm, arms_of
 from ce_jax.comparing._choice import (
     Choice,
@@ -53,7 +54,7 @@ from ce_jax.comparing._protocol import Ask, Listener, Train, Trained, one_by_one
 from ce_jax.comparing._redrawing import Redrawn, redrawn_choices, sureness
 from ce_jax.comparing._summary import summarise
 from ce_jax.comparing._table import html_table, text_table
-from ce_jax.comparing._task import Task, check_task, first_line, on_cpu
+from ce_jax.comparing._task import Task, check_task, on_cpu
 from ce_jax.comparing._waves import Wave, Waves, cut, gather
 from ce_jax.comparing._words import (
     INTERVALS,

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ce_jax._checking import first_line
 from ce_jax.comparing._arms import Arm
 from ce_jax.comparing._cost import LaneCost, lane_cost
 from ce_jax.comparing._options import AnalysisOptions, SweepOptions, TrainOptions
@@ -189,8 +190,3 @@ def _check_options(task: Task) -> None:
             raise ValueError(f"{where}: expected an option that is not fixed in optimizer_options as well")
         if option not in tunable:
             raise ValueError(f"{where}: expected an option that is a number ({', '.join(tunable)}), got {option!r}")
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text, or its name where it has none."""
-    return (str(error) or type(error).__name__).splitlines()[0]

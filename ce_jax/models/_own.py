@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ce_jax._checking import first_line
 from ce_jax.models._adapters import from_equinox, from_haiku, from_linen, from_nnx, stateful
 from ce_jax.models._passes import begin, is_stochastic, logits_of
 from ce_jax.models._records import Model
@@ -60,12 +61,11 @@ def as_model(given: Any, num_classes: int, input_shape: tuple[int, ...]) -> Mode
     try:
         return _made(given, num_classes, input_shape)._replace(name=name)
     except Exception as error:
-        told = (str(error) or type(error).__name__).splitlines()[0].removeprefix("model: ")
-        raise (
-            type(error)(f"model: {name}: {told}")
-            if isinstance(error, TypeError | ValueError)
-            else ValueError(f"model: {name}: {type(error).__name__}: {told}")
-        ) from None
+        told = first_line(error).removeprefix("model: ")
+        if not isinstance(error, TypeError | ValueError):
+            told = f"{type(error).__name__}: {told}"
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"model: {name}: {told}") from None
 
 
 def _made(make: Callable[..., Any], num_classes: int, input_shape: tuple[int, ...]) -> Model:
@@ -109,7 +109,7 @@ def check_model(model: Model, inputs: np.ndarray, num_classes: int) -> None:
         try:
             return function(*arguments)
         except Exception as error:
-            text = (str(error) or type(error).__name__).splitlines()[0]
+            text = first_line(error)
             told = text if text.startswith("model: ") else f"{where}: {what} fails on {list(inputs.shape[1:])}: {text}"
             raise ValueError(told) from None
 

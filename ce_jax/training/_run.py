@@ -213,8 +213,8 @@ def make_train(
     if gradient == "manual" and loss.grad is None:
         raise ValueError(f"gradient: expected 'autodiff', as {loss.name} has no hand-written gradient, got 'manual'")
     weights = class_weight if class_weight is None or isinstance(class_weight, str) else tuple(map(float, class_weight))
-    known = weights in (None, "balanced") or (len(weights or ()) == num_classes and min(map(float, weights or ())) >= 0)
-    if not known:
+    listed = isinstance(weights, tuple) and len(weights) == num_classes and min(weights) >= 0
+    if not listed and weights not in (None, "balanced"):
         expected = f"'balanced' or {num_classes} numbers from 0, one for each class"
         raise ValueError(f"class_weight: expected {expected}, got {class_weight!r}")
     # Wrong names fail here, not inside a trace.
