@@ -7,7 +7,6 @@ on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words` and `_
 of it in one call. Nothing here opens a file.
 """
 
-from ce_jax._checking import first_line
 from ce_jax.comparing._arms import Arm, arms_of
 from ce_jax.comparing._choice import (
     Choice,
@@ -117,7 +116,6 @@ __all__ = [
     "diverged",
     "final_scores",
     "finding",
-    "first_line",
     "first_loss",
     "first_points",
     "gather",

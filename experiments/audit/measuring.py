@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ce_jax.auditing import FIRST_ORDER, PROGRAMS, ROUTES, Option, Peer, Program, Record, audit
 from ce_jax.losses import LOSSES, Loss
-from experiments.errors import UserError
+from experiments.errors import UserError, first_line
 
 ProgramsByDtype = Mapping[str, Sequence[Program]]
 
@@ -57,7 +57,7 @@ def run_audit(subjects: Iterable[tuple[Loss, ProgramsByDtype]], peers: Mapping[s
         except Exception as error:
             if loss.name in LOSSES:
                 raise
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             raise UserError(f"loss: {loss.name}: fails on {dtype} logits [N, K] and labels [N]: {reason}") from None
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

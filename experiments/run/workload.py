@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ce_jax.comparing import Task, arms_of, check_task, first_line
+from ce_jax.comparing import Task, arms_of, check_task
 from ce_jax.losses import LOSSES, Loss, as_loss
 from ce_jax.models import Layer, Model, as_model, cnn, linear, mlp
 from experiments.config import Config, StdStart
 from experiments.data import Dataset, load_dataset, split_dataset
-from experiments.errors import UserError, nearest, users_input
+from experiments.errors import UserError, first_line, nearest, users_input
 from experiments.source import code_of, imported
 
 NETWORKS = {"flax": "flax", "equinox": "equinox", "haiku": "dm-haiku"}
