@@ -84,7 +84,8 @@ def from_nnx(module: Any) -> Model:
 
     made = isinstance(module, nnx.Module)
     example = module if made else module(nnx.Rngs(0))
-    structure, params, rest = nnx.split(example, nnx.Param, ...)
+    parts: Any = nnx.split(example, nnx.Param, ...)  # three; flax's annotation leaves their number open
+    structure, params, rest = parts
     for path, variable in nnx.to_flat_state(rest):
         if not isinstance(variable, nnx.RngState):
             kind = type(variable).__name__
