@@ -5,6 +5,7 @@ to do. What shows only in a value gives NaN, in its own row and nowhere else; ro
 """
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ import pytest
 
 from ce_jax import losses
 from ce_jax.losses import LOSSES
+from ce_jax.losses._labels import fitting_labels
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -244,6 +246,58 @@ def test_every_integer_type_labels(dtype):
     assert np.isnan(found[2]) == (dtype != np.uint8)
 
 
+# The first is fine; JAX alone keeps the lower 32 bits, so that the others would be the classes 1, 0, 2 and none.
+BEYOND_INT32 = {
+    "int64": np.array([1, 2**32 + 1, -(2**63), 2**33 + 2, 2**31]),
+    "uint64": np.array([1, 2**32 + 1, 2**63, 2**33 + 2, 2**31], np.uint64),
+    "Python": [1, 2**32 + 1, -(2**70), 2**63, 2**31],
+}
+
+
+@pytest.mark.parametrize("kind", BEYOND_INT32)
+def test_labels_are_looked_at_before_jax_truncates_them(kind):
+    given, fitting = BEYOND_INT32[kind], fitting_labels
+    assert fitting(given).tolist() == [1, -1, -1, -1, -1]
+    assert fitting(given[1]).tolist() == -1
+    for untouched in (given[:1], np.array([0, -100, 2**31 - 1, -(2**31)])):
+        np.testing.assert_array_equal(fitting(untouched), untouched)
+    on_device = jnp.array([1, 2])
+    assert fitting(on_device) is on_device
+    for other in ([0.0, 1.0], [True], np.array([1e300]), []):
+        assert not np.issubdtype(fitting(other).dtype, np.integer)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_label_beyond_int32_is_no_class(name):
+    """Eagerly, and closed over under jit: the value, the gradient by every route, of every loss."""
+    loss, z, y = LOSSES[name], np.zeros((5, K), np.float32), BEYOND_INT32["int64"]
+
+    @jax.jit
+    def everything(z):
+        value, pull = jax.vjp(lambda z: loss.manual(z, y), z)
+        return loss.value(z, y), value, loss.grad(z, y), pull(jnp.ones_like(value))[0]
+
+    for leaf in (loss.value(z, y), *everything(z)):
+        assert np.isfinite(leaf[0]).all()
+        assert np.isnan(leaf[1:]).all()
+
+
+def test_a_label_beyond_int32_is_no_class_elsewhere():
+    z, y = jnp.zeros((5, K)), BEYOND_INT32["int64"]
+    others = (losses.log_odds, losses.log_prob, losses.cross_entropy_hessian, losses.ssr_hessian)
+    of_probs = (losses.cross_entropy_from_probs, losses.ssr_from_probs, losses.true_class_ssr_from_probs_grad)
+    products = (lambda z, y: losses.cross_entropy_hvp(z, y, z + 1), lambda z, y: losses.ssr_hvp(z, y, z + 1))
+    for function in (*others, *of_probs, *products):
+        found = np.asarray(function(z + 0.25, y))
+        assert np.isfinite(found[0]).all()
+        assert np.isnan(found[1:]).all()
+    for call in (losses.validate_labels, losses.class_weights):
+        with pytest.raises(ValueError, match=r"labels\[1\]: expected 0\.\.3, got 4294967297; 4 of 5"):
+            call(y, K)
+    with pytest.raises(ValueError, match=r"labels\[1\]: expected 0\.\.1, got 4294967297"):
+        losses.class_weights(y)  # which takes no class from a label that does not fit, and no memory for so many
+
+
 def test_a_label_of_logit_minus_infinity():
     """+inf for the losses that are unbounded there, the bound for the others, and gradients that are finite."""
     z, y, w = np.full_like(Z, [-np.inf, 0.0, 0.0, 7.0]), np.zeros_like(Y), np.full_like(W, [True, True, True, False])
@@ -372,3 +426,15 @@ def test_validate_labels_names_the_first_wrong_label():
         losses.validate_labels(np.array([0.0]), 5)
     with pytest.raises(TypeError, match="outside jit"):
         jax.jit(lambda labels: losses.validate_labels(labels, 5))(jnp.array([0]))
+
+
+@pytest.mark.parametrize("call", [losses.validate_labels, losses.class_weights])
+def test_a_number_of_classes_is_a_whole_number_of_at_least_one(call):
+    call, labels = inspect.unwrap(call), np.array([0])  # without the annotations' checks, which come first
+    for wrong in (0, -3, np.int64(-1)):
+        with pytest.raises(ValueError, match=f"num_classes: expected at least 1, got {wrong}; pass the length"):
+            call(labels, wrong)
+    for wrong, shown in ((2.5, "2.5"), (True, "True"), ("3", "str"), (np.float32(3), "float32")):
+        with pytest.raises(TypeError, match=f"num_classes: expected a whole number, got {shown}; pass the length"):
+            call(labels, wrong)
+    call(labels, np.int64(1))

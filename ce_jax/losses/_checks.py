@@ -1,17 +1,18 @@
 """Checks made while a loss is traced, and the label policy.
 
 Misuse that shows in a dtype, rank or shape raises at trace time. A label whose *value* is wrong cannot raise under
-`jax.jit`: it gives NaN instead, unless `validate_labels` is called on concrete labels first.
+`jax.jit`: it gives NaN instead, unless `validate_labels` is called on concrete labels first. That holds for labels that
+do not fit int32, too, see `fitting_labels`, unless JAX truncates them before a loss sees them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer
 
-from ce_jax.losses._labels import Labels
+from ce_jax.losses._labels import Labels, fitting_labels, given_labels
 
 
 class Classes(NamedTuple):
@@ -70,7 +71,7 @@ def broadcast(array: Array, shape: tuple[int, ...], name: str) -> Array:
 
 def check_labels(labels: ArrayLike, shape: tuple[int, ...], axis: int) -> Integer[Array, "..."]:
     """Returns integer labels with a class axis of length 1; they are never broadcast."""
-    array = jnp.asarray(labels)
+    array = jnp.asarray(fitting_labels(labels))
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"labels: expected integers, got {array.dtype}; for soft targets use the _with_targets form")
     expected = shape[:axis] + shape[axis + 1 :]
@@ -130,11 +131,27 @@ def check_classes(
     return Classes(z, y, y.pick(z), label_ok)
 
 
+def check_num_classes(num_classes: Any) -> int:
+    """The number of classes as a Python integer.
+
+    Raises:
+      TypeError: it is no whole number, or traced; ValueError: it is below 1.
+    """
+    whole = isinstance(num_classes, int | np.integer) and not isinstance(num_classes, bool)
+    if not whole:
+        came = num_classes if isinstance(num_classes, bool | float) else type(num_classes).__name__
+        raise TypeError(f"num_classes: expected a whole number, got {came}; pass the length of the class axis")
+    if num_classes < 1:
+        raise ValueError(f"num_classes: expected at least 1, got {num_classes}; pass the length of the class axis")
+    return int(num_classes)
+
+
 def validate_labels(labels: ArrayLike, num_classes: int, *, where: ArrayLike | None = None) -> None:
     """Raises ValueError naming the first label outside 0..num_classes-1.
 
     The losses cannot raise on a value under `jax.jit`; they return NaN for such a row. Call this once on concrete
-    labels, before training.
+    labels, before training: labels of 64 bits that are arguments of a jitted function have lost their upper half when
+    a loss sees them, 2^32 + 1 is 1 there.
 
     Args:
       labels: integers, any shape [...].
@@ -142,8 +159,8 @@ def validate_labels(labels: ArrayLike, num_classes: int, *, where: ArrayLike | N
       where: boolean [...]; rows where it is False are not looked at.
 
     Raises:
-      TypeError: labels are not integers, or they are traced.
-      ValueError: a label is out of range; the message names its index and value.
+      TypeError: labels are not integers, or they are traced; `num_classes` is no whole number.
+      ValueError: a label is out of range; the message names its index and value. `num_classes` is below 1.
 
     >>> validate_labels(np.array([0, 2, 1]), 3)
     >>> validate_labels(np.array([0, 3, -1]), 3)
@@ -155,10 +172,11 @@ def validate_labels(labels: ArrayLike, num_classes: int, *, where: ArrayLike | N
         raise TypeError(
             "labels: expected concrete values, got a traced array; call validate_labels outside jit, vmap and grad"
         )
-    array = np.asarray(labels)
-    if not np.issubdtype(array.dtype, np.integer):
+    num_classes = check_num_classes(num_classes)
+    array = np.asarray(given_labels(labels))
+    if not jnp.issubdtype(fitting_labels(array).dtype, jnp.integer):
         raise TypeError(f"labels: expected integers, got {array.dtype}; pass the index of the class of every row")
-    wrong = (array < 0) | (array >= num_classes)
+    wrong = np.asarray((array < 0) | (array >= num_classes), bool)
     if where is not None:
         mask = check_where(where, array.shape)
         wrong &= np.asarray(mask)

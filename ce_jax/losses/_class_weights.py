@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._checks import check_where, validate_labels
+from ce_jax.losses._checks import check_num_classes, check_where, validate_labels
+from ce_jax.losses._labels import fitting_labels, given_labels
 
 
 def class_weights(
@@ -27,7 +28,7 @@ def class_weights(
       A weight per class [K], float32. Under `jax.jit` a label out of range makes all of them NaN.
 
     Raises:
-      TypeError: labels are not integers, or they are traced and `num_classes` is None.
+      TypeError: labels are not integers, or they are traced and `num_classes` is None, or that is no whole number.
       ValueError: a concrete label is out of range, or there is none to take the number of classes from.
 
     >>> class_weights(jnp.array([0, 0, 0, 1]))
@@ -35,7 +36,7 @@ def class_weights(
 
     Source: King and Zeng, Logistic Regression in Rare Events Data (2001).
     """
-    y = jnp.asarray(labels)
+    y = jnp.asarray(fitting_labels(labels))
     if not jnp.issubdtype(y.dtype, jnp.integer):
         raise TypeError(f"labels: expected integers, got {y.dtype}; pass the index of the class of every row")
     mask = check_where(where, y.shape)
@@ -47,9 +48,10 @@ def class_weights(
         counted = np.asarray(y)[np.asarray(mask)]
         if not counted.size:
             raise ValueError("num_classes: expected a number where no row counts, got None; pass the number of classes")
-        num_classes = int(counted.max()) + 1
+        num_classes = max(int(counted.max()), 0) + 1
+    num_classes = check_num_classes(num_classes)
     if concrete:
-        validate_labels(np.asarray(y), num_classes, where=np.asarray(mask))
+        validate_labels(given_labels(labels), num_classes, where=np.asarray(mask))
     wrong = jnp.any(mask & ((y < 0) | (y >= num_classes)))
     index = jnp.where(mask, y, num_classes).astype(jnp.int32)  # what does not count falls behind the last class
     counts = jnp.zeros(num_classes, jnp.int32).at[index.ravel()].add(1, mode="drop").astype(jnp.float32)

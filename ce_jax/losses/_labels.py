@@ -1,6 +1,7 @@
-"""Where the labels of an array of logits point: reading and writing the entry of every row at its label."""
+"""Labels before JAX truncates them, and where they point: reading and writing the entry of every row at its label."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,46 @@ from jaxtyping import Array, ArrayLike, Bool, Int
 
 # From so many classes on, one gather or scatter per row beats a comparison with every class; measured on CPU.
 MANY_CLASSES = 64
+
+INT32 = np.iinfo(np.int32)
+
+
+def given_labels(labels: Any) -> Any:
+    """Labels as they were given: a JAX array as it is, anything else as a numpy array that has lost nothing.
+
+    Python integers that fit no integer type stay Python integers, in an array of objects.
+    """
+    if isinstance(labels, jax.Array) or hasattr(labels, "__jax_array__"):
+        return labels
+    if not isinstance(labels, np.ndarray | np.generic):
+        leaves = jax.tree.leaves(labels)
+        if any(isinstance(leaf, jax.Array) for leaf in leaves):
+            return jnp.asarray(labels)
+        if leaves and all(type(leaf) is int for leaf in leaves):
+            exact = np.array(labels, object)
+            fits = all(INT32.min <= leaf <= INT32.max for leaf in leaves)
+            return exact.astype(np.int32) if fits else exact
+    return np.asarray(labels)
+
+
+def fitting_labels(labels: Any) -> Any:
+    """Labels with -1, which is no class, in place of those that do not fit int32.
+
+    Without x64 JAX keeps the lower 32 bits of an integer: NaN cast to int64 would become class 0, and 2^32 + 1 class 1.
+    Only what is still a numpy array or a Python integer can be looked at. An argument of a function under `jax.jit` or
+    `jax.vmap` has lost its upper bits before the function is entered.
+    """
+    array = given_labels(labels)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuO" or np.can_cast(array.dtype, np.int32):
+        return array
+    if array.dtype.kind == "O" and not all(type(one) is int for one in array.flat):
+        return array
+    if not array.size or (INT32.min <= array.min() and array.max() <= INT32.max):
+        return array
+    outside = np.asarray((array < INT32.min) | (array > INT32.max), bool)
+    fitting = np.where(outside, 0, array).astype(np.int32)
+    fitting[outside] = -1
+    return fitting
 
 
 def class_index(shape: tuple[int, ...], axis: int) -> Int[Array, "..."]:

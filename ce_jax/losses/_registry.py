@@ -12,6 +12,7 @@ from ce_jax.losses._adjusted import logit_adjusted_cross_entropy, logit_adjusted
 from ce_jax.losses._bad_rows import poison
 from ce_jax.losses._cross_entropy import cross_entropy, cross_entropy_grad
 from ce_jax.losses._fenchel_young import fenchel_young_loss, fenchel_young_loss_grad
+from ce_jax.losses._labels import fitting_labels
 from ce_jax.losses._of_label import (
     focal_loss,
     focal_loss_grad,
@@ -77,6 +78,7 @@ def with_manual_grad(value: Callable[..., Array], grad: Callable[..., Array]) ->
     """
 
     def manual(logits, *targets, axis: int = -1, **options):
+        targets = jax.tree.map(fitting_labels, targets)  # `jax.custom_jvp` would truncate them
         static = {"axis": axis} | {k: v for k, v in options.items() if not _is_array(v)}
         traced = {k: v for k, v in options.items() if _is_array(v)}
 
