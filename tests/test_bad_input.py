@@ -6,6 +6,7 @@ to do. What shows only in a value gives NaN, in its own row and nowhere else; ro
 
 import functools
 import inspect
+import re
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ import pytest
 from ce_jax import losses
 from ce_jax.losses import LOSSES
 from ce_jax.losses._labels import fitting_labels
+from ce_jax.losses._parameters import check_range
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -102,6 +104,47 @@ def test_a_parameter_is_one_number(name, option):
     for function in (loss.value, loss.grad, loss.manual):
         expected = {"error": ValueError, "message": rf"{option}: expected a number, got shape \(3,\); use jax.vmap"}
         raises_when_traced(function, LOGITS, LABELS, **expected, **{option: np.ones(3, np.float32)})
+
+
+NOT_FINITE = (np.nan, np.inf, -np.inf)
+# Parameters and their ends; beyond an end, and where there is none at what is not finite, every form of a loss raises.
+OUT_OF_RANGE = {
+    ("cross_entropy", "label_smoothing"): (0.0, 1.0, (-0.5, 1.5)),
+    ("ssr_on_logits", "scale"): (0.0, 1e9, (-1e-3,)),
+    ("ssr_on_logits", "target"): (-1e9, 1e9, ()),
+    ("power_loss", "beta"): (0.0, 9.0, (-1,)),
+    ("lq_loss", "q"): (0.0, 9.0, (-1, -1e-9)),
+    ("focal_loss", "gamma"): (0.0, 9.0, (-1, 1e39)),
+    ("poly1_loss", "epsilon"): (-1.0, 9.0, (-1.5,)),
+    ("logit_adjusted_cross_entropy", "tau"): (-2.0, 2.0, ()),
+    ("fenchel_young_loss", "alpha"): (1.0, 3.0, (0.5,)),
+}
+
+
+@pytest.mark.parametrize(("name", "option"), OUT_OF_RANGE)
+def test_a_parameter_out_of_range_raises_where_it_is_concrete(name, option):
+    """A Python number, one of numpy and a JAX array that a traced function has closed over."""
+    loss, (low, high, outside) = LOSSES[name], OUT_OF_RANGE[name, option]
+    assert set(OUT_OF_RANGE) == set(KNOBS)
+    by_rule = jax.grad(lambda z, y, **options: loss.manual(z, y, **options).sum())
+    given = [float(number) for number in (*outside, *NOT_FINITE)]
+    given += [
+        kind(number) for number in (outside[0] if outside else np.inf, np.nan) for kind in (np.float32, jnp.float32)
+    ]
+
+    def trace(function, number):
+        jax.eval_shape(lambda z, y: function(z, y, **{option: number}), LOGITS, LABELS)
+
+    for number in given:
+        for function in (loss.value, loss.grad, loss.manual, by_rule)[: 4 if number is given[-1] else 2]:
+            with pytest.raises(ValueError, match=rf"^{option}: expected a .*number.*, got {re.escape(f'{number:g}')}"):
+                trace(function, number)
+    for number in (low, high):
+        trace(loss.value, number)
+    jax.eval_shape(lambda z, y, n: loss.value(z, y, **{option: n}), LOGITS, LABELS, np.float32(-5.0))  # traced
+    for wrong, kind in (("1", "str"), (1j, "complex"), (None, "NoneType")):
+        with pytest.raises(TypeError, match=f"^{option}: expected a number, got {kind}"):
+            check_range(wrong, option)
 
 
 def test_misuse_of_targets_and_directions():

@@ -80,8 +80,9 @@ def test_a_class_of_prior_zero():
         assert value[1] == jnp.inf
         p = jax.nn.softmax(z[0, ::2])
         np.testing.assert_allclose(grad, [[p[0] - 1, 0, p[1]], [p[0], -1, p[1]]], rtol=1e-6)
-    assert np.isnan(losses.logit_adjusted_cross_entropy(z, y, prior=-prior)).all()
-    assert np.isnan(losses.logit_adjusted_cross_entropy(z, y, prior=jnp.array([0.5, jnp.nan, 0.5]))).all()
+    traced = jax.jit(lambda prior: losses.logit_adjusted_cross_entropy(z, y, prior=prior))
+    assert np.isnan(traced(-prior)).all()
+    assert np.isnan(traced(prior.at[1].set(jnp.nan))).all()
 
 
 def test_adjustment_on_another_axis_under_vmap_of_priors_and_with_hidden_classes():
@@ -101,6 +102,11 @@ def test_misuse_of_a_prior():
     for function in LOSSES["logit_adjusted_cross_entropy"][1:]:
         with pytest.raises(ValueError, match=r"prior: .*shape \(4,\), got \(3,\); use jax.vmap"):
             jax.eval_shape(lambda z, f=function: f(z, Y, prior=jnp.ones(3)), Z)
+        for wrong, index, shown in ((np.array([1, -0.5, 0, 1]), 1, "-0.5"), (jnp.array([1, 1, jnp.nan, 1]), 2, "nan")):
+            with pytest.raises(ValueError, match=rf"prior\[{index}\]: expected a finite .* at least 0, got {shown}"):
+                jax.eval_shape(lambda z, f=function, p=wrong: f(z, Y, prior=p), Z)
+        with pytest.raises(ValueError, match=r"prior: .* positive frequency, got 0 for every class"):
+            jax.eval_shape(lambda z, f=function: f(z, Y, prior=np.zeros(4, int)), Z)
         with pytest.raises(TypeError, match="prior: expected numbers, got bool"):
             jax.eval_shape(lambda z, f=function: f(z, Y, prior=jnp.ones(4, bool)), Z)
 

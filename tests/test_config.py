@@ -212,6 +212,9 @@ def test_wrong_losses_are_named(entries, message):
     [
         ("loss=tests.bad_losses:summed", "expected one value per example, shape (5,), got ()"),
         ("loss=tests.bad_losses:broken", "fails on logits [5, 3]: I am broken"),
+        ('loss={name="cross_entropy", label_smoothing=1.5}', "label_smoothing: expected a number from 0 to 1, got 1.5"),
+        ('loss={name="focal_loss", gamma=[2, -1]}', "gamma: expected a finite number of at least 0, got -1"),
+        ('loss={name="lq_loss", q=nan}', "q: expected a finite number of at least 0, got nan"),
         ("train.batch_size=91", "expected at most the 90 training examples, got 91"),
         ("optimizer_options.momentun=1", "optax.sgd has no option 'momentun'"),
         ("start=npz:nowhere.npz", "start: nowhere.npz: expected an npz with weight_0"),

@@ -4,6 +4,7 @@ A file imports only from those above it:
 
     _labels         where the label of every row points
     _checks         dtypes, ranks and shapes, checked while a loss is traced; `validate_labels`
+    _parameters     what a parameter of a loss may be: `RANGES`
     _arithmetic     elementary functions without the rounding error of their usual formula
     _bad_rows       what a row without a loss does: NaN, and nothing where it is left out
     _softmax        softmax, log_softmax, logsumexp

@@ -13,9 +13,10 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import headroom, replace_value, subtract_exactly
-from ce_jax.losses._checks import Classes, check_classes, check_number
+from ce_jax.losses._checks import Classes, check_classes
 from ce_jax.losses._labels import Labels
 from ce_jax.losses._odds import Odds, balance, log1p_odds, odds, sum_of_others
+from ce_jax.losses._parameters import check_number, check_prior
 
 Rows = Float[Array, "..."]
 
@@ -29,6 +30,7 @@ def _along(axis: int, prior: ArrayLike, z: Rows) -> Rows:
         raise ValueError(
             f"prior: expected one number per class, shape ({classes},), got {array.shape}; use jax.vmap for several"
         )
+    check_prior(prior)
     return jnp.expand_dims(array.astype(z.dtype), [i for i in range(z.ndim) if i != axis])
 
 
@@ -113,10 +115,11 @@ def logit_adjusted_cross_entropy(
 
     Returns:
       One value per row [...], float32 for half precision. A label that is out of range or hidden gives NaN, and so does
-      a row that holds NaN or +inf, and a prior that is negative or NaN; a label logit of -inf gives +inf.
+      a row that holds NaN or +inf, and a traced prior that is negative or NaN; a label logit of -inf gives +inf.
 
     Raises:
-      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+      TypeError, ValueError: a dtype, a shape or a concrete parameter does not fit (a prior that is negative, infinite,
+        NaN or 0 throughout); raised when traced.
 
     >>> z, y = jnp.array([0.0, 0.0]), jnp.array(1)
     >>> round(float(logit_adjusted_cross_entropy(z, y, prior=jnp.array([0.75, 0.25]))), 4)  # -log 1/4

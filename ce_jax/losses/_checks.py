@@ -98,18 +98,6 @@ def check_targets(targets: ArrayLike, logits: Float[Array, "..."]) -> Float[Arra
     return array.astype(logits.dtype)
 
 
-def check_number(value: ArrayLike, like: Array, name: str) -> Array:
-    """A parameter of a loss as a scalar of the dtype of `like`.
-
-    Raises:
-      ValueError: it is not a scalar.
-    """
-    scalar = jnp.asarray(value, like.dtype)
-    if scalar.ndim:
-        raise ValueError(f"{name}: expected a number, got shape {scalar.shape}; use jax.vmap for several of them")
-    return scalar
-
-
 def check_classes(
     values: ArrayLike, labels: ArrayLike, axis: int, where: ArrayLike | None, *, name: str = "logits"
 ) -> Classes:

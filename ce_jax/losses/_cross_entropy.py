@@ -13,8 +13,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ce_jax.losses._arithmetic import replace_value
 from ce_jax.losses._bad_rows import poison, replace_bad
-from ce_jax.losses._checks import check_number, check_where
+from ce_jax.losses._checks import check_where
 from ce_jax.losses._odds import Odds, odds
+from ce_jax.losses._parameters import check_number
 from ce_jax.losses._softmax import log_softmax_along, soft_targets, softmax_with_peak
 
 
@@ -66,7 +67,7 @@ def cross_entropy(
       a row that holds NaN or +inf; a label logit of -inf gives +inf.
 
     Raises:
-      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+      TypeError, ValueError: a dtype, a shape or a concrete parameter does not fit; raised when traced.
 
     >>> losses = cross_entropy(jnp.array([[2.0, 0.0], [20.0, 0.0]]), jnp.array([0, 0]))
     >>> [f"{loss:.5g}" for loss in losses]  # the usual formula gives 0 for the second

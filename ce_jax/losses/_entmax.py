@@ -25,8 +25,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ce_jax.losses._arithmetic import LARGE, box_cox, deviations, headroom, subtract_exactly
 from ce_jax.losses._bad_rows import poison, replace_bad
-from ce_jax.losses._checks import check_number
 from ce_jax.losses._labels import Labels, class_index
+from ce_jax.losses._parameters import check_number, check_range
 from ce_jax.losses._softmax import softmax_along, visible_logits
 
 Rows = Float[Array, "..."]
@@ -61,12 +61,11 @@ def static_alpha(alpha: ArrayLike) -> float | None:
     """alpha as a number, None where it is an array.
 
     Raises:
-      ValueError: it is a number below 1.
+      ValueError: it is concrete and out of its range.
     """
+    check_range(alpha, "alpha")
     if not isinstance(alpha, int | float):
         return None
-    if not alpha >= 1:
-        raise ValueError(f"alpha: expected a number of at least 1, got {alpha}; 1 is the softmax, 2 the sparsemax")
     return float(alpha)
 
 
@@ -217,7 +216,7 @@ def entmax(
       every row for a traced alpha below 1.
 
     Raises:
-      TypeError, ValueError: a dtype or shape does not fit, or alpha is a number below 1; raised when traced.
+      TypeError, ValueError: a dtype, a shape or a concrete alpha does not fit; raised when traced.
 
     >>> entmax(jnp.array([1.0, 0.5, -3.0]), alpha=2)
     Array([0.75, 0.25, 0.  ], dtype=float32)

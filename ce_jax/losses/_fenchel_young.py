@@ -21,10 +21,11 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ce_jax.losses._arithmetic import box_cox, replace_value
 from ce_jax.losses._bad_rows import poison, replace_bad
-from ce_jax.losses._checks import check_classes, check_number
+from ce_jax.losses._checks import check_classes
 from ce_jax.losses._cross_entropy import cross_entropy, cross_entropy_grad
 from ce_jax.losses._entmax import Entmax, entmax_along, raised, solve, static_alpha
 from ce_jax.losses._labels import Labels
+from ce_jax.losses._parameters import check_number
 from ce_jax.losses._power import power_score_of_label
 
 Rows = Float[Array, "..."]
@@ -132,7 +133,7 @@ def fenchel_young_loss(
       a row that holds NaN or +inf, or a traced alpha below 1; a label logit of -inf gives +inf.
 
     Raises:
-      TypeError, ValueError: a dtype or shape does not fit, or alpha is a number below 1; raised when traced.
+      TypeError, ValueError: a dtype, a shape or a concrete alpha does not fit; raised when traced.
 
     >>> [round(float(fenchel_young_loss(jnp.array([0.5, 0.0]), jnp.array(0), alpha=a)), 4) for a in (1, 1.5, 2)]
     [0.4741, 0.1844, 0.0625]

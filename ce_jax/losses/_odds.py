@@ -64,8 +64,8 @@ def softmax_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels, weights:
     """q = exp(z - shift) / T, 0 for the label and where there is no other class."""
     powers = exponentials_of_others(z, shift, rest, labels, weights)
     total = jnp.sum(powers, labels.axis, keepdims=True)
-    # T = 0 where no other class has a probability; q is 0 then, not 0 / 0.
-    return powers * jnp.where(total > 0, 1 / total, 0)
+    # T = 0 where no other class has a probability; the powers and q are 0 then.
+    return powers * (1 / jnp.where(total > 0, total, 1))
 
 
 @softmax_of_others.defjvp
@@ -124,7 +124,7 @@ def log1p_odds(balance: Rows, others: Rows, label: Rows, gap: Rows) -> Rows:
     del balance
     behind = gap > 0
     # Behind, both terms of (T - 1) + B are at least 0, so that log1p keeps the digits of T + B near 1.
-    ratio = jnp.where(behind, (others - 1) + label, others / label)
+    ratio = jnp.where(behind, (others - 1) + label, others / jnp.where(behind, 1, label))  # B can be flushed to 0
     return gap + jnp.log1p(ratio)
 
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import LARGE, box_cox, replace_value
-from ce_jax.losses._checks import check_number
 from ce_jax.losses._odds import odds
+from ce_jax.losses._parameters import check_number
 
 
 def true_class_ssr(
@@ -122,7 +122,7 @@ def lq_loss(
       and so does a row that holds NaN or +inf.
 
     Raises:
-      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+      TypeError, ValueError: a dtype, a shape or a concrete parameter does not fit; raised when traced.
 
     >>> [round(float(lq_loss(jnp.array([0.0, 0.0]), jnp.array(0), q=q)), 4) for q in (0.0, 0.5, 1.0)]
     [0.6931, 0.5858, 0.5]
@@ -169,7 +169,7 @@ def focal_loss(
       a row that holds NaN or +inf; a label logit of -inf gives +inf.
 
     Raises:
-      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+      TypeError, ValueError: a dtype, a shape or a concrete parameter does not fit; raised when traced.
 
     >>> round(float(focal_loss(jnp.array([0.0, 0.0]), jnp.array(0))), 4)  # 0.5^2 log 2
     0.1733
@@ -210,7 +210,7 @@ def poly1_loss(
     Args:
       logits: floating point [..., K].
       labels: integers [...], the class of every row.
-      epsilon: number e, may be traced.
+      epsilon: number e >= -1, may be traced.
       axis: the class axis of `logits`.
       where: boolean, broadcast to the logits; classes where it is False are left out.
 
@@ -219,7 +219,7 @@ def poly1_loss(
       a row that holds NaN or +inf; a label logit of -inf gives +inf.
 
     Raises:
-      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+      TypeError, ValueError: a dtype, a shape or a concrete parameter does not fit; raised when traced.
 
     >>> round(float(poly1_loss(jnp.array([0.0, 0.0]), jnp.array(0))), 4)  # log 2 + 1/2
     1.1931

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ce_jax.losses._bad_rows import poison, replace_bad
-from ce_jax.losses._checks import check_classes, check_logits, check_number
+from ce_jax.losses._checks import check_classes, check_logits
 from ce_jax.losses._labels import Labels
 from ce_jax.losses._odds import odds
+from ce_jax.losses._parameters import check_number
 from ce_jax.losses._softmax import logsumexp_along, softmax_along, visible_logits
 
 Rows = Float[Array, "..."]
@@ -107,7 +108,7 @@ def ssr_on_logits(
       and so does a row that holds NaN or +inf.
 
     Raises:
-      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+      TypeError, ValueError: a dtype, a shape or a concrete parameter does not fit; raised when traced.
 
     >>> ssr_on_logits(jnp.array([0.5, 0.5]), jnp.array(0))
     Array(0.5, dtype=float32)

@@ -24,8 +24,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import box_cox, deviations, exponential_minus_one, power
-from ce_jax.losses._checks import check_number
 from ce_jax.losses._odds import Odds, odds
+from ce_jax.losses._parameters import check_number
 
 Rows = Float[Array, "..."]
 
@@ -157,7 +157,7 @@ def power_loss(
       and so does a row that holds NaN or +inf.
 
     Raises:
-      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+      TypeError, ValueError: a dtype, a shape or a concrete parameter does not fit; raised when traced.
 
     >>> [round(float(power_loss(jnp.array([0.0, 0.0]), jnp.array(0), beta=b)), 4) for b in (0.0, 0.5, 1.0)]
     [0.6931, 0.5858, 0.5]

@@ -79,8 +79,9 @@ def with_manual_grad(value: Callable[..., Array], grad: Callable[..., Array]) ->
 
     def manual(logits, *targets, axis: int = -1, **options):
         targets = jax.tree.map(fitting_labels, targets)  # `jax.custom_jvp` would truncate them
-        static = {"axis": axis} | {k: v for k, v in options.items() if not _is_array(v)}
-        traced = {k: v for k, v in options.items() if _is_array(v)}
+        # What is concrete stays so, for the loss to look at it.
+        traced = {k: v for k, v in options.items() if isinstance(v, jax.core.Tracer)}
+        static = {"axis": axis} | {k: v for k, v in options.items() if k not in traced}
 
         @jax.custom_jvp
         def ruled(logits, targets, traced):
@@ -145,10 +146,6 @@ def as_loss(loss: str | Loss | Callable[..., Array]) -> Loss:
 
 def _named(name: str) -> Loss:
     return LOSSES[name]
-
-
-def _is_array(option: Any) -> bool:
-    return isinstance(option, jax.Array) or (hasattr(option, "dtype") and hasattr(option, "shape"))
 
 
 def _losses(*pairs: tuple[Callable[..., Array], Callable[..., Array]]) -> dict[str, Loss]:

@@ -40,7 +40,7 @@ def others_of(o: Odds) -> Others:
     """Computes q and its differences for the rows of `o`; not to be differentiated."""
     powers, behind = o.powers(), o.gap > 0
     # T = 0 where no other class has a probability; all powers are 0 then, and any scale will do.
-    scale = jnp.where(o.others > 0, 1 / o.others, 1)
+    scale = 1 / jnp.where(o.others > 0, o.others, 1)
     # Sums are taken before the division by T: one product less of the size of the logits.
     residual = jnp.where(behind, exponential_minus_one(powers, o.logits - o.shift), powers)  # T r_j
     mean = jnp.sum(powers * residual, o.axis, keepdims=True) * scale
