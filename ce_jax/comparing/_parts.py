@@ -22,6 +22,7 @@ def make_splits(
     dtype: Any = "float32",
     class_names: Sequence[str] | None = None,
     feature_names: Sequence[str] | None = None,
+    prepare: Callable[[Splits], Splits] | None = None,
 ) -> Splits:
     """Split and scale a data set.
 
@@ -35,6 +36,7 @@ def make_splits(
       seeds: [S], one split each.
       dtype: of the scaled inputs.
       class_names, feature_names: for error messages.
+      prepare: changes the parts of a seed before they are scaled, by what its training part says.
 
     Raises:
       ValueError: a class or a part that is too small, or a feature that overflows once scaled.
@@ -51,7 +53,8 @@ def make_splits(
         indices: Sequence[np.ndarray] = split_indices(labels, options.split, seed)
         if kept is not None:
             indices = thinned(indices, labels, kept, seed)
-        return Splits(*(Part(inputs[rows], labels[rows]) for rows in indices))
+        parts = Splits(*(Part(inputs[rows], labels[rows]) for rows in indices))
+        return prepare(parts) if prepare else parts
 
     return parts_of(draw, options, seeds, num_classes=len(class_names), dtype=dtype, feature_names=feature_names)
 

@@ -1,21 +1,25 @@
 """Data sets: those that are known by name, and the user's own files."""
 
+from experiments.data.account import account_lines
 from experiments.data.builtin import bundled
 from experiments.data.datasets import (
     DATASETS,
     OPTIONS_OF_ALL,
-    DataOptions,
     Dataset,
     fingerprint,
     load_dataset,
     split_dataset,
 )
+from experiments.data.options import DataOptions
+from experiments.data.records import Account
 
 __all__ = [
     "DATASETS",
     "OPTIONS_OF_ALL",
+    "Account",
     "DataOptions",
     "Dataset",
+    "account_lines",
     "bundled",
     "fingerprint",
     "load_dataset",

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from ce_jax.training import Part, Splits
-from experiments.data.readers import RawTable
+from experiments.data.records import RawTable
 from experiments.errors import UserError
 
 

@@ -3,59 +3,22 @@
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ce_jax.comparing import PartOptions, SplitOptions, kept_counts, make_splits, part_sizes, parts_of, stratified_share
+from ce_jax.comparing import PartOptions, kept_counts, make_splits, part_sizes, parts_of, stratified_share
 from ce_jax.training import Splits
 from experiments.data import builtin
-from experiments.data.readers import READERS, RawTable
-from experiments.errors import UserError, check, is_count, nearest, users_input
+from experiments.data.filling import filled
+from experiments.data.options import DataOptions, refuse_splitting, refuse_useless
+from experiments.data.readers import READERS
+from experiments.data.records import Account, RawTable
+from experiments.errors import UserError, nearest, users_input
 
 GROUPS = 5
 """Groups of classes of heavy_tail where `m` is not said: 31 classes of 32 to 2 examples."""
-
-
-@dataclass(frozen=True)
-class DataOptions(PartOptions):
-    """The table [data]. A dataset leaves alone what it has no use for, but for `m`, which only heavy_tail takes.
-
-    label: the label column of a csv or parquet file, the labels' key of an npz file; None: look for the usual names.
-    classes: the classes to keep: names, or whole numbers that are names where every class is a number, else positions.
-    examples: size of a stratified subsample; None keeps all.
-    label_noise, scale, imbalance, balanced_test, split: see `PartOptions`.
-    num_classes, features, examples_per_class, separation, noise, turns: shape of the synthetic mixtures and spirals.
-    m: groups of classes of heavy_tail, 5 unless it is said; noise is that of its validation and test rows. It is drawn
-        anew for every seed (once where split.seed is a number), with parts of its own: there is nothing for imbalance,
-        classes, examples and the sizes in split to do, and they are refused.
-    generator_seed: draws the synthetic data and the subsample.
-    """
-
-    label: str | None = None
-    classes: tuple[str | int, ...] | None = None
-    examples: int | None = None
-    num_classes: int = 3
-    features: int = 10
-    examples_per_class: int = 200
-    separation: float = 3.0
-    noise: float = 0.05
-    turns: float = 1.0
-    m: int | None = None
-    generator_seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.examples is None or is_count(self.examples), "examples", "a whole number from 1", self.examples)
-        check(self.m is None or (is_count(self.m, 2) and self.m <= 10), "m", "a whole number from 2 to 10", self.m)
-        for key, least in (("num_classes", 2), ("features", 1), ("examples_per_class", 1), ("generator_seed", 0)):
-            value = getattr(self, key)
-            check(is_count(value, least), key, f"a whole number from {least}", value)
-        for key in ("separation", "noise", "turns"):
-            value = getattr(self, key)
-            check(0 <= value < float("inf"), key, "a number from 0", value)
 
 
 class Dataset(NamedTuple):
@@ -64,6 +27,8 @@ class Dataset(NamedTuple):
     class_names[k] is the original label of class k; feature_names are those of all numbers of an example in a row.
     draw(seed) gives the parts of a data set that is made anew for every seed, of which inputs and labels are then one
     training part; None where the parts are splits of inputs and labels.
+    The account says what was taken; `load_dataset` always gives one. Inputs are NaN where it tells of values that are
+    filled in, which `split_dataset` does.
     """
 
     name: str
@@ -73,6 +38,7 @@ class Dataset(NamedTuple):
     feature_names: tuple[str, ...]
     source: str
     draw: Callable[[int], Splits] | None = None
+    account: Account | None = None
 
 
 class BuiltIn(NamedTuple):
@@ -174,19 +140,18 @@ def load_dataset(spec: str, options: DataOptions) -> Dataset:
     ((100, 4), ('setosa', 'virginica'))
     """
     kind, _, path = spec.partition(":")
-    if options.m is not None and spec != "heavy_tail":
-        raise UserError(
-            f"data.m: expected none, as only the data set heavy_tail has groups of classes, got {options.m}"
-        )
+    if spec in DATASETS or (kind in READERS and path):
+        refuse_useless(kind, options)
     if spec in DATASETS:
         known = DATASETS[spec]
         dataset = Dataset(name=spec, source=known.source, **known.load(options)._asdict())
+        dataset = dataset._replace(account=Account(spec, rows=len(dataset.labels)))
         if known.draw is not None:
-            _refuse_splitting(spec, options)
-            return dataset._replace(draw=functools.partial(known.draw, options))
+            refuse_splitting(spec, options)
+            return _accounted(spec, dataset._replace(draw=functools.partial(known.draw, options)), options)
     elif kind in READERS and path:
         place = Path(path).expanduser()
-        dataset = Dataset(name=place.stem, source=spec, **READERS[kind].read(place, options.label)._asdict())
+        dataset = Dataset(name=place.stem, source=spec, **READERS[kind].read(place, options)._asdict())
     else:
         raise UserError(f"dataset: {_unknown(spec)}")
     dataset = _keep_classes(dataset, options.classes)
@@ -195,7 +160,7 @@ def load_dataset(spec: str, options: DataOptions) -> Dataset:
     # Asked here so that a dry run already says when the split is impossible.
     with users_input(f"dataset {spec!r}: "):
         kept_counts(part_sizes(dataset.labels, options.split, dataset.class_names), options)
-    return dataset
+    return _accounted(spec, dataset, options)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -207,7 +172,8 @@ def fingerprint(dataset: Dataset) -> str:
     """
     digest = hashlib.sha256(repr((dataset.inputs.shape, dataset.class_names)).encode())
     # One width and byte order, so that neither the machine nor the dtype of the file changes the digits.
-    digest.update(dataset.inputs.astype("<f8").tobytes())
+    inputs = dataset.inputs.astype("<f8")
+    digest.update(np.where(np.isnan(inputs), np.nan, inputs).tobytes() if np.isnan(inputs).any() else inputs.tobytes())
     digest.update(dataset.labels.astype("<i4").tobytes())
     return digest.hexdigest()[:16]
 
@@ -231,24 +197,24 @@ def split_dataset(dataset: Dataset, options: PartOptions, seeds: Sequence[int], 
             dtype=dtype,
             class_names=dataset.class_names,
             feature_names=dataset.feature_names,
+            prepare=functools.partial(filled, dataset.feature_names) if np.isnan(dataset.inputs).any() else None,
         )
 
 
-def _refuse_splitting(spec: str, options: DataOptions) -> None:
-    """A data set that is drawn with its parts has no use for what chooses, thins or splits examples."""
-    plain = SplitOptions()
-    given = {
-        "imbalance": options.imbalanced and options.imbalance,
-        "classes": options.classes,
-        "examples": options.examples,
-        "split.validation": options.split.validation != plain.validation and options.split.validation,
-        "split.test": options.split.test != plain.test and options.split.test,
-    }
-    for key, value in given.items():
-        if value:
-            raise UserError(
-                f"data.{key}: expected none, as {spec} is drawn with parts and classes of its own, got {value}"
-            )
+def _accounted(spec: str, dataset: Dataset, options: DataOptions) -> Dataset:
+    """The data set with its account completed: what is counted once everything is chosen."""
+    account = dataset.account or Account(spec, rows=len(dataset.labels))
+    read = account.rows - sum(count for _, count in account.dropped)
+    gone = read - len(dataset.labels)
+    why = " and ".join(f"data.{key}" for key in ("classes", "examples") if getattr(options, key) is not None)
+    counts = np.bincount(dataset.labels, minlength=len(dataset.class_names)).tolist()
+    account = account._replace(
+        source=spec,
+        dropped=(*account.dropped, (why, gone)) if gone else account.dropped,
+        classes=tuple(zip(dataset.class_names, counts, strict=True)),
+        features=dataset.feature_names,
+    )
+    return dataset._replace(account=account)
 
 
 def _keep_classes(dataset: Dataset, classes: Sequence[str | int] | None) -> Dataset:

@@ -11,6 +11,7 @@ from ce_jax.comparing import first_points, headline, joined_headline, on_cpu, te
 from ce_jax.sweeping import row_block
 from ce_jax.training import segments
 from experiments.config import Config, as_dict, build, load_config
+from experiments.data import account_lines
 from experiments.errors import UserError
 from experiments.files import write_json
 from experiments.pages.report import build_joined_report, build_report, read_run
@@ -105,6 +106,8 @@ def _dry_run(name: str, workloads: Sequence[Config], console: Console, budget: i
             cuts = len(segments(task.evaluate_at, plan.segment_steps))
             wave = wave_memory(task, plan)
         console.print_json(json.dumps(as_dict(config)))
+        for line in account_lines(workload.dataset.account):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         console.print(f"run folder         {run_name(workload)}", markup=False)
         console.print(f"classifiers        {lanes:,}{more}")
         if config.sweep.options or config.sweep.search == "random":

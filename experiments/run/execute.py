@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ce_jax.comparing import Curves, Listener, joined_seeds, summarise, tune_and_report
 from experiments.config import Config, as_dict, flatten
+from experiments.data import account_lines
 from experiments.files import write_arrays, write_json
 from experiments.pages.report import build_report
 from experiments.run.distributed import agreed, leads, open_jointly
@@ -54,6 +55,8 @@ def run_workload(
     """
     with precision(config.train.dtype):
         workload = load_workload(name, config)
+        for line in account_lines(workload.dataset.account):
+            listener.say(line)
         final = out / run_name(workload)
         if agreed(lambda: final.exists() and not fresh):
             return Outcome(final, True)

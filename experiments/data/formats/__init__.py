@@ -1,0 +1,1 @@
+"""One module for each format of the user's own files, and the steps that they share."""
