@@ -54,6 +54,6 @@ def check_count(key: str, value: object, least: int = 1, most: int = MOST_COUNTE
     check(value <= most, key, f"at most {most}", value)  # type: ignore[operator]
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its name where it has none."""
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -290,7 +290,24 @@ def test_wrong_losses_are_named(entries, message):
         ("loss=tests.bad_losses:summed", "expected one value per example, shape (5,), got ()"),
         ("loss=tests.bad_losses:broken", "fails on logits [5, 3]: I am broken"),
         ("train.batch_size=91", "expected at most the 90 training examples, got 91"),
+        ("loss=tests.bad_losses:whole", "expected values of float32, as the logits are, got int32"),
+        ("loss=tests.bad_losses:half", "expected values of float32, as the logits are, got float16"),
+        ("loss=tests.bad_losses:endless", "bad_losses:endless: cannot be differentiated: Reverse-mode"),
+        ("loss=tests.bad_losses:on_the_host", "fails on logits [5, 3]: The numpy.ndarray conversion"),
+        ("loss=tests.bad_losses:keeping", "keeps a traced value after it has returned; expected a pure function"),
+        ("loss=tests.bad_losses:caching", "bad_losses:caching: "),
+        ("loss=tests.bad_losses:printing", "expected no call back to Python"),
+        ("loss=tests.bad_losses:calling", "got pure_callback"),
+        ("loss=tests.bad_losses:of_five", "a training step with tests.bad_losses:of_five fails: "),
+        ("model=tests.bad_losses:model_that_calls", "model: tests.bad_losses:model_that_calls: expected no call back"),
         ("optimizer_options.momentun=1", "optax.sgd has no option 'momentun'"),
+        ("optimizer_options={learning_rate=0.1}", "optimizer_options: expected none called learning_rate, as rates "),
+        ("sweep.options={learning_rate=[0.1]}", "sweep.options: expected none called learning_rate, as rates belong"),
+        ('optimizer_options={momentum="x"}', "optimizer_options: optax.sgd fails with {'momentum': 'x'}: "),
+        ("optimizer_options={momentum=true}", "optimizer_options: momentum: expected a number, got True"),
+        ("optimizer_options={momentum=[0.1,0.2]}", "optimizer_options: optax.sgd fails with"),
+        ("optimizer_options={nesterov=1}", "optimizer_options: nesterov: expected true or false, got 1"),
+        ('optimizer_options={weight_decay="x"}', "optimizer_options: weight_decay: expected a number, got 'x'"),
         ("start=npz:nowhere.npz", "start: nowhere.npz: expected an npz with weight_0"),
         ("start={std=[1,2]}", "one entry for each of the 1 layers, got 2"),
         ("dataset=irs", "did you mean 'iris'?"),
@@ -301,6 +318,31 @@ def test_what_does_not_fit_is_said_before_anything_runs(tmp_path, override, mess
     with pytest.raises(UserError) as caught:
         load_workload(name, config)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = (\n", "cannot import 'own_failing': SyntaxError: '(' was never closed (own_failing.py, line 1)"),
+        ("import own_other\n", "SyntaxError: invalid syntax (own_other.py, line 2)"),
+        ("\nimport no_such_thing\n", "No module named 'no_such_thing' (own_failing.py, line 2)"),
+        ("\n\nraise SystemExit(3)\n", "SystemExit: 3 (own_failing.py, line 3)"),
+        (
+            "import json\njson.loads('x')\n",
+            "JSONDecodeError: Expecting value: line 1 column 1 (char 0) (own_failing.py, l",
+        ),
+        ("raise ValueError\n", "ValueError (own_failing.py, line 1)"),
+        ("\0", "cannot import 'own_failing': SyntaxError: source code string cannot contain null bytes"),
+    ],
+)
+def test_a_module_that_fails_is_told_with_its_line(tmp_path, monkeypatch, text, message):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_failing.py").write_text(text)
+    (tmp_path / "own_other.py").write_text("\ndef f(:\n")
+    with pytest.raises(UserError) as caught:
+        find_loss("own_failing:loss")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
