@@ -3,6 +3,11 @@
 import difflib
 from collections.abc import Iterable
 
+MOST_COUNTED = 2**31 - 1
+"""The largest step, size or width: programs count in 32 bits."""
+MOST_LISTED = 10**6
+"""The largest number of what is listed one by one: seeds, rates, evaluations, resamples."""
+
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return the end of an error line that names the choice closest to `name`, or nothing when none is close.
@@ -32,10 +37,23 @@ def check_one_of(key: str, value: str, choices: Iterable[str]) -> None:
 
 
 def is_count(value: object, least: int = 1) -> bool:
-    """Tell whether `value` is a whole number of at least `least`; True and False are not."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    """Tell whether `value` is a whole number from `least` to `MOST_COUNTED`; True and False are not."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= MOST_COUNTED
 
 
-def first_line(error: Exception) -> str:
+def check_count(key: str, value: object, least: int = 1, most: int = MOST_COUNTED) -> None:
+    """`check` that a value is a whole number from `least` to `most`; the error names the end that it is beyond.
+
+    >>> check_count("steps", 10**13)
+    Traceback (most recent call last):
+    ValueError: steps: expected at most 2147483647, got 10000000000000
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    check(whole, key, "a whole number", value)
+    check(value >= least, key, f"at least {least}", value)  # type: ignore[operator]
+    check(value <= most, key, f"at most {most}", value)  # type: ignore[operator]
+
+
+def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its name where it has none."""
     return (str(error) or type(error).__name__).splitlines()[0]

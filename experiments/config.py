@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import sys
 import tomllib
 import types
 import typing
@@ -15,15 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ce_jax._checking import MOST_COUNTED
 from ce_jax.comparing import AnalysisOptions, SweepOptions, TrainOptions, check_together
 from ce_jax.models import ACTIVATIONS, CNN_NORMALIZATIONS, NORMALIZATIONS, STARTS
 from ce_jax.training import optimizer_names
 from experiments.data import DataOptions
-from experiments.errors import UserError, check, check_one_of, nearest
+from experiments.errors import UserError, check, check_count, check_one_of, first_line, is_count, nearest
+from experiments.overrides import parse_override
 
 WORKLOAD_KEYS = ("dataset", "model", "optimizer", "start")
 """Keys that may hold a list: each value is a workload of its own, never pooled with another."""
 
+_WIDTHS = f"widths of at least 1 and at most {MOST_COUNTED}"
 
 MODELS = ("linear", "mlp", "cnn")
 """Networks that are built in; a user's own is `module:attribute`."""
@@ -38,7 +42,7 @@ class MlpOptions:
     normalization: str = "none"
 
     def __post_init__(self) -> None:
-        check(bool(self.hidden) and min(self.hidden) >= 1, "hidden", "one or more widths of at least 1", self.hidden)
+        check(bool(self.hidden) and all(map(is_count, self.hidden)), "hidden", f"one or more {_WIDTHS}", self.hidden)
         check_one_of("activation", self.activation, ACTIVATIONS)
         check_one_of("normalization", self.normalization, NORMALIZATIONS)
 
@@ -56,10 +60,11 @@ class CnnOptions:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        check(bool(self.channels) and min(self.channels) >= 1, "channels", "one or more from 1", self.channels)
-        check(self.kernel >= 1 and self.kernel % 2 == 1, "kernel", "an odd number", self.kernel)
-        check(self.pool >= 1, "pool", "at least 1", self.pool)
-        check(min(self.hidden, default=1) >= 1, "hidden", "widths of at least 1", self.hidden)
+        fine = bool(self.channels) and all(map(is_count, self.channels))
+        check(fine, "channels", f"one or more {_WIDTHS}", self.channels)
+        check(is_count(self.kernel) and self.kernel % 2 == 1, "kernel", "an odd number", self.kernel)
+        check_count("pool", self.pool)
+        check(all(map(is_count, self.hidden)), "hidden", _WIDTHS, self.hidden)
         check_one_of("activation", self.activation, ACTIVATIONS)
         check_one_of("normalization", self.normalization, CNN_NORMALIZATIONS)
 
@@ -109,21 +114,19 @@ def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> tuple
     """
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # without the mark that some editors put first
     except FileNotFoundError:
         known = [str(other) for other in sorted(path.parent.glob("*.toml"))]
         raise UserError(f"{path}: no such config file{nearest(str(path), known)}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: not valid TOML: {first_line(error)}") from None
     overridden = {}
     for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise UserError(f"command line: expected key=value, got {override!r}")
-        _assign(table, key.strip(), _parse_value(text.strip()))
-        overridden[key.strip()] = "command line"
+        key, value = parse_override(override)
+        _assign(table, key, value)
+        overridden[key] = "command line"
     return path.stem, [build(Config, workload, str(path), overridden) for workload in _workload_tables(table)]
 
 
@@ -155,27 +158,6 @@ def _assign(table: dict[str, Any], dotted: str, value: Any) -> None:
     table[last] = value
 
 
-def _parse_value(text: str) -> Any:
-    """A TOML value, a bare word, or a comma list of either: `200`, `ssr`, `0.9,0.95`, `{std=[1,2]}`."""
-    parts, depth = [""], 0
-    for character in text:
-        # Commas inside brackets belong to a part.
-        depth += (character in "[{") - (character in "]}")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    values = [_parse_one(part.strip()) for part in parts]
-    return values if len(values) > 1 else values[0]
-
-
-def _parse_one(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text  # a bare word, such as ssr or npz:PATH, is no TOML value
-
-
 def build(cls: type, table: Any, source: str, overridden: dict[str, str] | None = None, prefix: str = "") -> Any:
     """Build the dataclass `cls` from a table, checking keys and types on the way down."""
     hints = typing.get_type_hints(cls)
@@ -186,11 +168,15 @@ def build(cls: type, table: Any, source: str, overridden: dict[str, str] | None 
 
     for key in table:
         if key not in hints:
-            raise UserError(f"{where(prefix + key)}: unknown key{nearest(prefix + key, names)}")
+            top = prefix and key in typing.get_type_hints(Config)
+            meant = f"; {key} belongs above the first [table]" if top else nearest(prefix + key, names)
+            raise UserError(f"{where(prefix + key)}: unknown key{meant}")
     for required in dataclasses.fields(cls):
         without = required.default is dataclasses.MISSING and required.default_factory is dataclasses.MISSING
         if without and required.name not in table:
-            raise UserError(f"{source}: {prefix}{required.name}: this key is required")
+            below = [name for name, held in table.items() if isinstance(held, dict) and required.name in held]
+            meant = f"; it stands below [{below[0]}], but belongs above the first [table]" if below else ""
+            raise UserError(f"{source}: {prefix}{required.name}: this key is required{meant}")
     values = {}
     for key, value in table.items():
         if dataclasses.is_dataclass(hints[key]) and isinstance(value, dict):
@@ -209,9 +195,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     """`value` as the annotated type, or a UserError that says what was expected."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        records = [option for option in arguments if dataclasses.is_dataclass(option)]
-        if isinstance(value, dict) and len(records) == 1:  # whose own checks say more than that it does not fit
-            return _convert(records[0], value, where)
+        tables = [
+            option for option in arguments if dataclasses.is_dataclass(option) or typing.get_origin(option) is dict
+        ]
+        if isinstance(value, dict) and len(tables) == 1:  # whose own checks say more than that it does not fit
+            return _convert(tables[0], value, where)
         for option in arguments:  # the first that fits; if none does, the error below names them all
             try:
                 return _convert(option, value, where)
@@ -225,15 +213,27 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         items = value if isinstance(value, list) else [value]
         return tuple(_convert(arguments[0], item, where) for item in items)
     elif origin is dict and isinstance(value, dict):
+        for key, held in flatten(value).items():
+            if not all(map(_is_plain, held if isinstance(held, list) else [held])):
+                expected = "expected finite numbers, texts, true or false, or lists of them"
+                raise UserError(f"{where}: {key}: {expected}, got {held!r}")
         return value
     elif dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return build(typing.cast(type, hint), value, where.split(":")[0], None, where.split(": ")[-1] + ".")
     # To Python a bool is an int, but `steps = true` is a mistake.
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not _is_plain(value):
+            raise UserError(f"{where}: expected a finite number, got {value!r}")
         return float(value)
     elif isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     raise UserError(f"{where}: expected {_name(hint)}, got {value!r}")
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value of a table is one that JSON can hold as it is: no date, and numbers within those of float64."""
+    number = isinstance(value, int | float)
+    return -sys.float_info.max <= value <= sys.float_info.max if number else isinstance(value, str)
 
 
 def _name(hint: Any) -> str:

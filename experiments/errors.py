@@ -3,9 +3,9 @@
 import contextlib
 from collections.abc import Iterator
 
-from ce_jax._checking import check, check_one_of, first_line, is_count, nearest
+from ce_jax._checking import check, check_count, check_one_of, first_line, is_count, nearest
 
-__all__ = ["UserError", "check", "check_one_of", "first_line", "is_count", "nearest", "users_input"]
+__all__ = ["UserError", "check", "check_count", "check_one_of", "first_line", "is_count", "nearest", "users_input"]
 
 
 class UserError(Exception):

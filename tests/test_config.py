@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ce_jax.comparing import arms_of
+from ce_jax.comparing import SweepOptions, TrainOptions, arms_of
 from experiments import config as config_module
 from experiments.config import Config, StdStart, as_dict, fingerprint, flatten, identity, load_config
 from experiments.errors import UserError, users_input
+from experiments.overrides import parse_override
 from experiments.run.workload import find_loss, load_workload
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
@@ -55,6 +56,57 @@ def test_lists_of_tables_on_the_command_line(tmp_path):
     assert config.loss == ({"name": "ssr_on_logits", "target": [1, 5]}, "ssr")
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('"sepal length, cm"', "sepal length, cm"),
+        ("'sepal length, cm'", "sepal length, cm"),
+        ('"csv:a,b.csv"', "csv:a,b.csv"),
+        ('iris,"csv:a,b.csv"', ["iris", "csv:a,b.csv"]),
+        (r'"a \"b\", c"', 'a "b", c'),
+        ("'a \"b', c", ['a "b', "c"]),
+        ("it's,b", ["it's", "b"]),
+        (r"csv:C:\data\new.csv", r"csv:C:\data\new.csv"),
+        (r'"csv:C:\data\a,b.csv",iris', [r"csv:C:\data\a,b.csv", "iris"]),
+        ("csv:a[1,2].csv,iris", ["csv:a[1,2].csv", "iris"]),
+        ("csv:a[1.csv,iris", ["csv:a[1.csv", "iris"]),
+        ("[[1, 2], [3]]", [[1, 2], [3]]),
+        ('{name="a,]}", gamma=[1, 2]},ssr', [{"name": "a,]}", "gamma": [1, 2]}, "ssr"]),
+        ("[\"a,b\", 'c']", ["a,b", "c"]),
+        ("a=b", "a=b"),
+        ("5#6", "5#6"),
+        ("1\nother = 2", "1\nother = 2"),
+        ("0.9, 0.95", [0.9, 0.95]),
+        ("", ""),
+        ("true", True),
+    ],
+)
+def test_commas_in_quotes_and_brackets_belong_to_what_they_hold(text, value):
+    assert parse_override(f"some.key = {text}") == ("some.key", value)
+
+
+def test_a_files_own_oddities(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
+    assert load_config(path)[1][0].dataset == "iris"
+    for late, message in (
+        ('loss = ["cross_entropy", "ssr"]', r"loss: this key is required; it stands below \[train\]"),
+        ('start = "he"', r"train.start: unknown key; start belongs above the first \[table\]"),
+    ):
+        with pytest.raises(UserError, match=message):
+            load(tmp_path, MINIMAL.replace(late, "") + f"[train]\n{late}\n")
+    with pytest.raises(UserError, match="not valid TOML"):
+        load(tmp_path, "a = " + "[" * 5000)
+
+
+def test_seeds_end_where_keys_have_no_more_bits():
+    SweepOptions(first_seed=2**32 - 60)
+    with pytest.raises(ValueError, match="first_seed: expected at most"):
+        SweepOptions(first_seed=2**32 - 59)
+    with pytest.raises(ValueError, match="evaluate_every: expected at least 2000, so that"):
+        TrainOptions(steps=2 * 10**9, evaluate_every=1999)
+
+
 def test_lists_of_workload_keys_make_workloads(tmp_path):
     _, workloads = load(tmp_path, MINIMAL, "model=linear,mlp", "optimizer=sgd,adam")
     assert [(w.model, w.optimizer) for w in workloads] == [
@@ -88,6 +140,31 @@ def test_lists_of_workload_keys_make_workloads(tmp_path):
         ("sweep.retire_reached=yes", "command line: sweep.retire_reached: expected true or false, got 'yes'"),
         ("train.steps", "command line: expected key=value, got 'train.steps'"),
         ("dataset.name=iris", "command line: dataset.name: 'dataset' is a value, not a table"),
+        ("train.steps=10000000000000", "command line: train.steps: expected at most 2147483647, got 10000000000000"),
+        ("train.batch_size=4294967296", "train.batch_size: expected 'full' or at least 1, got 4294967296"),
+        ("train.evaluations=2000000", "train.evaluations: expected at most 1000000, got 2000000"),
+        ("sweep.seeds=10000000", "command line: sweep.seeds: expected at most 1000000, got 10000000"),
+        ("sweep.learning_rates.count=10000000", "expected at most 1000000, got 10000000"),
+        ("sweep.first_seed=4294967237", "command line: sweep.first_seed: expected at most 4294967236, got 4294967237"),
+        ("analysis.sustained=3000000000", "analysis.sustained: expected at most 2147483647"),
+        ("analysis.resamples=3000000", "analysis.resamples: expected at most 1000000"),
+        (
+            "mlp.hidden=[8,0]",
+            "mlp.hidden: expected one or more widths of at least 1 and at most 2147483647, got (8, 0)",
+        ),
+        ("cnn.channels=4000000000", "cnn.channels: expected one or more widths of at least 1 and at most 2147483647"),
+        ("data.features=5000000000", "data.features: expected a whole number from 1, got 5000000000"),
+        ("optimizer_options={momentum=nan}", "optimizer_options: momentum: expected finite numbers"),
+        ("optimizer_options.momentum=inf", "optimizer_options: momentum: expected finite numbers"),
+        ("optimizer_options={momentum=[0.1,-inf]}", "expected finite numbers"),
+        ("optimizer_options={momentum=2020-01-01}", "got datetime.date(2020, 1, 1)"),
+        ('loss={name="focal_loss",gamma=nan}', "command line: loss: gamma: expected finite numbers"),
+        ("data.noise=nan", "command line: data.noise: expected a finite number, got nan"),
+        (f"data.noise={10**400}", "expected a finite number"),
+        ("analysis.targets=0.9,inf", "expected a finite number, got inf"),
+        ('data.label="a', "command line: data.label: expected a closing"),
+        ("start={std=[1,2", "command line: start: expected TOML, got '{std=[1'"),
+        ("start=" + "[" * 5000 + "]" * 5000, "command line: start: expected fewer brackets within brackets"),
     ],
 )
 def test_wrong_input_gets_one_clear_line(tmp_path, override, message):
@@ -216,7 +293,24 @@ def test_wrong_losses_are_named(entries, message):
         ('loss={name="focal_loss", gamma=[2, -1]}', "gamma: expected a finite number of at least 0, got -1"),
         ('loss={name="lq_loss", q=nan}', "q: expected a finite number of at least 0, got nan"),
         ("train.batch_size=91", "expected at most the 90 training examples, got 91"),
+        ("loss=tests.bad_losses:whole", "expected values of float32, as the logits are, got int32"),
+        ("loss=tests.bad_losses:half", "expected values of float32, as the logits are, got float16"),
+        ("loss=tests.bad_losses:endless", "bad_losses:endless: cannot be differentiated: Reverse-mode"),
+        ("loss=tests.bad_losses:on_the_host", "fails on logits [5, 3]: The numpy.ndarray conversion"),
+        ("loss=tests.bad_losses:keeping", "keeps a traced value after it has returned; expected a pure function"),
+        ("loss=tests.bad_losses:caching", "bad_losses:caching: "),
+        ("loss=tests.bad_losses:printing", "expected no call back to Python"),
+        ("loss=tests.bad_losses:calling", "got pure_callback"),
+        ("loss=tests.bad_losses:of_five", "a training step with tests.bad_losses:of_five fails: "),
+        ("model=tests.bad_losses:model_that_calls", "model: tests.bad_losses:model_that_calls: expected no call back"),
         ("optimizer_options.momentun=1", "optax.sgd has no option 'momentun'"),
+        ("optimizer_options={learning_rate=0.1}", "optimizer_options: expected none called learning_rate, as rates "),
+        ("sweep.options={learning_rate=[0.1]}", "sweep.options: expected none called learning_rate, as rates belong"),
+        ('optimizer_options={momentum="x"}', "optimizer_options: optax.sgd fails with {'momentum': 'x'}: "),
+        ("optimizer_options={momentum=true}", "optimizer_options: momentum: expected a number, got True"),
+        ("optimizer_options={momentum=[0.1,0.2]}", "optimizer_options: optax.sgd fails with"),
+        ("optimizer_options={nesterov=1}", "optimizer_options: nesterov: expected true or false, got 1"),
+        ('optimizer_options={weight_decay="x"}', "optimizer_options: weight_decay: expected a number, got 'x'"),
         ("start=npz:nowhere.npz", "start: nowhere.npz: expected an npz with weight_0"),
         ("start={std=[1,2]}", "one entry for each of the 1 layers, got 2"),
         ("dataset=irs", "did you mean 'iris'?"),
@@ -227,6 +321,31 @@ def test_what_does_not_fit_is_said_before_anything_runs(tmp_path, override, mess
     with pytest.raises(UserError) as caught:
         load_workload(name, config)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = (\n", "cannot import 'own_failing': SyntaxError: '(' was never closed (own_failing.py, line 1)"),
+        ("import own_other\n", "SyntaxError: invalid syntax (own_other.py, line 2)"),
+        ("\nimport no_such_thing\n", "No module named 'no_such_thing' (own_failing.py, line 2)"),
+        ("\n\nraise SystemExit(3)\n", "SystemExit: 3 (own_failing.py, line 3)"),
+        (
+            "import json\njson.loads('x')\n",
+            "JSONDecodeError: Expecting value: line 1 column 1 (char 0) (own_failing.py, l",
+        ),
+        ("raise ValueError\n", "ValueError (own_failing.py, line 1)"),
+        ("\0", "cannot import 'own_failing': SyntaxError: source code string cannot contain null bytes"),
+    ],
+)
+def test_a_module_that_fails_is_told_with_its_line(tmp_path, monkeypatch, text, message):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_failing.py").write_text(text)
+    (tmp_path / "own_other.py").write_text("\ndef f(:\n")
+    with pytest.raises(UserError) as caught:
+        find_loss("own_failing:loss")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

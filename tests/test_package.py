@@ -40,6 +40,7 @@ HOUSE = (
     "experiments.runtime",
     "experiments.data",
     "experiments.examples",
+    "experiments.overrides",
     "experiments.config",
     "experiments.pages",
     "experiments.run",

@@ -2,9 +2,9 @@
 
 `_options` settings and their defaults; `_points` what is tried; `_parts` splits and scaling; `_arms` the losses
 compared; `_curves` what was measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen, report;
-`_task`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices; `_redrawing` the procedure again
-on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words` and `_table` how they are told; `_compare` all
-of it in one call. Nothing here opens a file.
+`_task`, `_trial`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices; `_redrawing` the
+procedure again on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words` and `_table` how they are
+told; `_compare` all of it in one call. Nothing here opens a file.
 """
 
 from ce_jax.comparing._arms import Arm, arms_of
@@ -53,7 +53,8 @@ from ce_jax.comparing._protocol import Ask, Listener, Train, Trained, one_by_one
 from ce_jax.comparing._redrawing import Redrawn, redrawn_choices, sureness
 from ce_jax.comparing._summary import summarise
 from ce_jax.comparing._table import html_table, text_table
-from ce_jax.comparing._task import Task, check_task, on_cpu
+from ce_jax.comparing._task import Task, on_cpu
+from ce_jax.comparing._trial import check_task
 from ce_jax.comparing._waves import Wave, Waves, cut, gather
 from ce_jax.comparing._words import (
     INTERVALS,

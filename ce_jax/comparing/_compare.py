@@ -27,7 +27,8 @@ from ce_jax.comparing._planning import plan_task
 from ce_jax.comparing._protocol import Listener, tune_and_report
 from ce_jax.comparing._summary import summarise
 from ce_jax.comparing._table import html_table, text_table
-from ce_jax.comparing._task import Task, check_task
+from ce_jax.comparing._task import Task
+from ce_jax.comparing._trial import check_task
 from ce_jax.comparing._waves import Waves
 from ce_jax.comparing._words import headline
 from ce_jax.losses import Loss, validate_labels

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from ce_jax._checking import check, check_one_of, is_count
+from ce_jax._checking import MOST_LISTED, check, check_count, check_one_of, is_count
 from ce_jax.training import SCHEDULES
 
 Scale = Literal["standardize", "minmax", "unit", "none"]
@@ -102,13 +102,16 @@ class TrainOptions:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        check(self.steps >= 1, "steps", "at least 1", self.steps)
+        check_count("steps", self.steps)
         check_one_of("schedule", self.schedule, SCHEDULES)
-        check(self.batch_size == "full" or self.batch_size >= 1, "batch_size", "'full' or at least 1", self.batch_size)
-        check(
-            self.evaluate_every is None or self.evaluate_every >= 1, "evaluate_every", "at least 1", self.evaluate_every
-        )
-        check(self.evaluations >= 2, "evaluations", "at least 2", self.evaluations)
+        if self.batch_size != "full":
+            check(is_count(self.batch_size), "batch_size", "'full' or at least 1", self.batch_size)
+        check_count("evaluations", self.evaluations, 2, MOST_LISTED)
+        if self.evaluate_every is not None:
+            check_count("evaluate_every", self.evaluate_every)
+            least = -(-self.steps // MOST_LISTED)
+            expected = f"at least {least}, so that no more than {MOST_LISTED:,} evaluations are made"
+            check(self.evaluate_every >= least, "evaluate_every", expected, self.evaluate_every)
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class RateGrid:
 
     def __post_init__(self) -> None:
         check(0 < self.low < self.high < float("inf"), "low, high", "0 < low < high", (self.low, self.high))
-        check(self.count >= 2, "count", "at least 2", self.count)
+        check_count("count", self.count, 2, MOST_LISTED)
 
 
 @dataclass(frozen=True)
@@ -148,9 +151,10 @@ class SweepOptions:
     knows."""
 
     def __post_init__(self) -> None:
-        check(is_count(self.draws, 2), "draws", "a whole number from 2", self.draws)
-        for name, least in (("widen", 0), ("seeds", 2), ("tuning_seeds", 1), ("first_seed", 0)):
-            check(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
+        for name, least in (("draws", 2), ("widen", 0), ("seeds", 2), ("tuning_seeds", 1)):
+            check_count(name, getattr(self, name), least, MOST_LISTED)
+        # The last seed too has to fit the 32 bits that keys are made from: beyond them seeds would begin again at 0.
+        check_count("first_seed", self.first_seed, 0, 2**32 - self.tuning_seeds - self.seeds)
         check_one_of("search", self.search, ("grid", "random"))
         # By name, so that the order in which they are written makes no other points.
         named = {name: self._values(f"options.{name}", self.options[name]) for name in sorted(self.options)}
@@ -194,9 +198,9 @@ class AnalysisOptions:
             bool(self.targets) and all(0 < t <= 1 for t in self.targets), "targets", "accuracies in 0..1", self.targets
         )
         check_one_of("target_metric", self.target_metric, get_args(TargetMetric))
-        check(self.sustained >= 1, "sustained", "at least 1", self.sustained)
+        check_count("sustained", self.sustained)
         check(0 < self.confidence < 1, "confidence", "a level between 0 and 1", self.confidence)
-        check(self.resamples >= 99, "resamples", "at least 99", self.resamples)
+        check_count("resamples", self.resamples, 99, MOST_LISTED)
         object.__setattr__(self, "targets", tuple(sorted(set(self.targets))))
         check(
             self.headline_target is None or self.headline_target in self.targets,

@@ -1,34 +1,21 @@
 """What a comparison trains, with everything that shapes its programs."""
 
 import functools
-import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ce_jax._checking import first_line
 from ce_jax.comparing._arms import Arm
 from ce_jax.comparing._cost import LaneCost, lane_cost
 from ce_jax.comparing._options import AnalysisOptions, SweepOptions, TrainOptions
 from ce_jax.comparing._points import Point
-from ce_jax.models import Model, begin, check_model
+from ce_jax.models import Model
 from ce_jax.sweeping import row_block
-from ce_jax.training import (
-    Hyperparameters,
-    Splits,
-    Training,
-    evaluation_steps,
-    make_train,
-    no_option,
-    option_names,
-    rarest_half,
-    tunable_options,
-)
+from ce_jax.training import Hyperparameters, Splits, Training, evaluation_steps, make_train
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -124,69 +111,3 @@ class Task:
 def on_cpu() -> bool:
     """Whether waves have to fit the caches of a CPU; other devices are fastest when their memory is full of lanes."""
     return jax.devices()[0].platform == "cpu"
-
-
-def check_task(task: Task) -> None:
-    """Trace (not run) what every arm computes first, so that what does not fit is said before anything is computed.
-
-    Raises:
-      ValueError: a batch larger than the training part, a loss that fails or has another shape than one value per
-        example, a start that does not fit the model, an option that the optimizer does not have or that cannot be
-        tuned, a target metric that a part has no examples for.
-    """
-    size = task.splits.train.labels.shape[-1]
-    if task.batch > size:
-        raise ValueError(f"train.batch_size: expected at most the {size} training examples, got {task.batch}")
-    logits = jax.ShapeDtypeStruct((5, task.num_classes), jnp.float32)
-    labels = jax.ShapeDtypeStruct((5,), jnp.int32)
-    for arm in task.arms:
-        try:
-            # Training fills in what a loss takes as `prior`.
-            takes_prior = "prior" in inspect.signature(arm.loss.value).parameters
-            prior = {"prior": jnp.full(task.num_classes, 1 / task.num_classes)} if takes_prior else {}
-            out = jax.eval_shape(
-                lambda z, y, arm=arm, prior=prior: arm.loss.value(z, y, **arm.options, **prior), logits, labels
-            )
-        except Exception as error:
-            raise ValueError(f"loss: {arm.label}: fails on logits {list(logits.shape)}: {first_line(error)}") from None
-        if getattr(out, "shape", None) != (5,):
-            came = getattr(out, "shape", type(out))
-            raise ValueError(f"loss: {arm.label}: expected one value per example, shape (5,), got {came}")
-        task.train(arm)
-    inputs = task.splits_of(0).train.inputs
-    if task.model.columns is None:
-        check_model(task.model, inputs, task.num_classes)
-    _check_options(task)
-    try:
-        jax.eval_shape(lambda: begin(task.model, jax.random.key(0), inputs, task.num_classes))
-    except ValueError as error:
-        raise ValueError(first_line(error)) from None
-    part, rare, _ = task.analysis.target_metric.partition("_rare_")
-    if rare:
-        _check_rare(part, getattr(task.splits, part).labels, task.splits.train.labels, task.num_classes)
-
-
-def _check_rare(name: str, labels: np.ndarray, train: np.ndarray, num_classes: int) -> None:
-    """Whether the part has rows of the rarest classes, without which there is no accuracy on them."""
-    for own, trained in zip(np.atleast_2d(labels), np.atleast_2d(train), strict=True):
-        rare = np.asarray(rarest_half(jnp.asarray(np.bincount(trained, minlength=num_classes))))
-        if not rare[own].any():
-            raise ValueError(
-                f"analysis.target_metric: {name}_rare_accuracy needs examples of the rarest half of the classes in the "
-                f"{name} part, and for some seed there is none; make that part larger or choose another metric"
-            )
-
-
-def _check_options(task: Task) -> None:
-    """Check that every tuned option is one of the optimizer's, a number, and not fixed."""
-    if not task.sweep.options:
-        return
-    known, tunable = option_names(task.optimizer), tunable_options(task.optimizer, task.optimizer_options)
-    for option in task.sweep.options:
-        where = f"sweep.options.{option}"
-        if option not in known:
-            raise ValueError(f"{where}: {no_option(task.optimizer, option, known)}")
-        if option in task.optimizer_options:
-            raise ValueError(f"{where}: expected an option that is not fixed in optimizer_options as well")
-        if option not in tunable:
-            raise ValueError(f"{where}: expected an option that is a number ({', '.join(tunable)}), got {option!r}")

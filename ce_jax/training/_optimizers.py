@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from ce_jax._checking import nearest
+from ce_jax._checking import check, first_line, nearest
 from ce_jax.training._schedules import scheduled
 
 DECAY = "weight_decay"
@@ -63,6 +64,29 @@ def make_optimizer(name: str, learning_rate: Any, options: Mapping[str, Any] | N
     return maker(learning_rate=learning_rate, **options)
 
 
+def check_options(name: str, options: Mapping[str, Any] | None) -> None:
+    """Raise a ValueError where an optimizer does not take an option, or not the value that it is given.
+
+    >>> check_options("adam", {"b1": "high"})
+    Traceback (most recent call last):
+    ValueError: optimizer_options: b1: expected a number, got 'high'
+    """
+    parameters = inspect.signature(_maker(name)).parameters if name in optimizer_names() else {}
+    for option, value in (options or {}).items():
+        default = parameters[option].default if option in parameters else None
+        switch = isinstance(value, bool | np.bool_)
+        if isinstance(default, bool):
+            check(switch, f"optimizer_options: {option}", "true or false", value)
+        elif isinstance(default, int | float) or option == DECAY:
+            fine = not switch and (isinstance(value, int | float) or hasattr(value, "dtype") or callable(value))
+            check(fine, f"optimizer_options: {option}", "a number", value)
+        elif switch and "float" in str(parameters[option].annotation if option in parameters else ""):
+            check(False, f"optimizer_options: {option}", "a number", value)
+    make_optimizer(name, 0.1, options)
+    if options and (why := _refusal(lambda rate: make_optimizer(name, rate, options))):
+        raise ValueError(f"optimizer_options: optax.{_maker(name).__name__} fails with {dict(options)!r}: {why}")
+
+
 def option_names(name: str) -> tuple[str, ...]:
     """Names of the options of an optimizer, beside its learning rate."""
     if name not in optimizer_names():
@@ -113,19 +137,25 @@ def _maker(name: str) -> Callable[..., Any]:
 
 
 def _takes_traced(make: Callable[[Any], Any]) -> bool:
-    """Whether `make(number)` still is an optimizer when the number is traced, with a state of constant shape."""
+    return _refusal(make) is None
+
+
+def _refusal(make: Callable[[Any], Any]) -> str | None:
+    """Why `make(number)` is no optimizer, with a state of constant shape, when the number is traced; None if it is."""
     shapes = {"w": jax.ShapeDtypeStruct((3, 2), jnp.float32), "b": jax.ShapeDtypeStruct((2,), jnp.float32)}
 
-    def two_states(value: Any, params: Any) -> tuple[Any, Any]:
+    def twice(value: Any, params: Any) -> tuple[Any, Any]:
         transform = make(value)
         state = transform.init(params)
-        return state, transform.update(params, state, params)[1]
+        updates, after = transform.update(params, state, params)
+        return (params, state), (updates, after)
 
     try:
-        before, after = jax.eval_shape(two_states, jax.ShapeDtypeStruct((), jnp.float32), shapes)
-    except Exception:  # whatever an optimizer makes of a tracer
-        return False
+        before, after = jax.eval_shape(twice, jax.ShapeDtypeStruct((), jnp.float32), shapes)
+    except Exception as error:  # whatever an optimizer makes of a tracer
+        return first_line(error)
     (leaves, structure), (others, other_structure) = map(jax.tree.flatten, (before, after))
-    return bool(structure == other_structure) and all(  # type: ignore[operator]
+    same = structure == other_structure and all(  # type: ignore[operator]
         (leaf.shape, leaf.dtype) == (other.shape, other.dtype) for leaf, other in zip(leaves, others, strict=True)
     )
+    return None if same else "a step changes shapes or dtypes"

@@ -23,7 +23,7 @@ from ce_jax.models import Model, Params, begin, is_stochastic
 from ce_jax.training._gradients import Batch, in_row_blocks, value_and_gradient_of
 from ce_jax.training._loop import whole_run
 from ce_jax.training._metrics import metrics
-from ce_jax.training._optimizers import make_optimizer, takes_schedule
+from ce_jax.training._optimizers import check_options, make_optimizer, takes_schedule
 from ce_jax.training._records import Hyperparameters, Part, Splits, State
 from ce_jax.training._schedules import SCHEDULES, scheduled
 from ce_jax.training._shuffle import shuffled
@@ -193,8 +193,8 @@ def make_train(
       finite.
 
     Raises:
-      ValueError: unknown loss, optimizer, schedule or gradient route, evaluation steps that do not start at 0 or do not
-        increase.
+      ValueError: unknown loss, optimizer, schedule or gradient route, options that the optimizer does not take,
+        evaluation steps that do not start at 0 or do not increase.
 
     >>> import jax, jax.numpy as jnp
     >>> from ce_jax import linear
@@ -218,7 +218,7 @@ def make_train(
         expected = f"'balanced' or {num_classes} numbers from 0, one for each class"
         raise ValueError(f"class_weight: expected {expected}, got {class_weight!r}")
     # Wrong names fail here, not inside a trace.
-    make_optimizer(optimizer, 0.1, optimizer_options)
+    check_options(optimizer, optimizer_options)
     check_one_of("schedule", schedule, SCHEDULES)
     if schedule != "constant" and not takes_schedule(optimizer, optimizer_options):
         raise ValueError(f"schedule: expected 'constant', as optax.{optimizer} takes a fixed rate, got {schedule!r}")

@@ -3,6 +3,8 @@
 import importlib
 import importlib.metadata
 import sys
+import sysconfig
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -85,14 +87,25 @@ def _attribute(key: str, name: str) -> Any:
         raise UserError(f"{key}: expected module:attribute, got {name!r}")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UserError(f"{key}: {name}: cannot import {module_name!r}: {error}") from None
-    except Exception as error:
-        kind = type(error).__name__
-        raise UserError(f"{key}: {name}: cannot import {module_name!r}: {kind}: {first_line(error)}") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also what calls sys.exit while it is imported
+        raise UserError(f"{key}: {name}: cannot import {module_name!r}: {_import_failure(error)}") from None
     if not hasattr(module, attribute):
         raise UserError(f"{key}: {name}: module {module_name!r} has no {attribute!r}{nearest(attribute, dir(module))}")
     return getattr(module, attribute)
+
+
+def _import_failure(error: BaseException) -> str:
+    """What went wrong in a user's module or in one that it imports, and at which line of which file."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"{type(error).__name__}: {error.msg} ({Path(error.filename or '').name}, line {error.lineno})"
+    kind, told = type(error).__name__, first_line(error)
+    told = told if isinstance(error, ImportError) or told == kind else f"{kind}: {told}"
+    # The last line that is the user's: what a library makes of it is further down.
+    others = ("<frozen", sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), __file__)
+    users = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(others)]
+    return f"{told} ({Path(users[-1].filename).name}, line {users[-1].lineno})" if users else told
 
 
 def find_model(config: Config, num_classes: int, input_shape: tuple[int, ...]) -> Model:

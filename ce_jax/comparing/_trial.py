@@ -1,0 +1,154 @@
+"""A trial of a task before it is trained: a whole training step of every arm is traced, and nothing is computed."""
+
+import contextlib
+import inspect
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ce_jax._checking import first_line
+from ce_jax.comparing._arms import Arm
+from ce_jax.comparing._task import Task
+from ce_jax.losses import LOSSES
+from ce_jax.models import begin, check_model
+from ce_jax.training import no_option, option_names, rarest_half, tunable_options
+
+_CALLS = re.compile(r"\b(\w*callback|debug_print)\[")
+_LEAK = "keeps a traced value after it has returned; expected a pure function"
+
+
+def check_task(task: Task) -> None:
+    """Trace (not run) a training step of every arm, so that what does not fit is said before anything is computed.
+
+    Raises:
+      ValueError: a batch larger than the training part; a loss that fails, has another shape or dtype than one value
+        per example, cannot be differentiated, is not pure or calls back to Python; a start that does not fit the model;
+        an option that the optimizer does not have, does not take, or that cannot be tuned; a step that fails; a target
+        metric that a part has no examples for.
+    """
+    size = task.example.train.labels.shape[0]
+    if task.batch > size:
+        raise ValueError(f"train.batch_size: expected at most the {size} training examples, got {task.batch}")
+    _check_options(task)
+    for arm in task.arms:
+        _check_loss(task, arm)
+        task.train(arm)
+    inputs = task.splits_of(0).train.inputs
+    if task.model.columns is None:
+        check_model(task.model, inputs, task.num_classes)
+    try:
+        jax.eval_shape(lambda: begin(task.model, jax.random.key(0), inputs, task.num_classes))
+    except ValueError as error:
+        raise ValueError(first_line(error)) from None
+    # With losses of this library steps differ in nothing that has not been tried by now.
+    programs = {arm.program: arm for arm in task.arms}
+    for place, arm in enumerate(programs.values()):
+        if place == 0 or not _is_known(arm):
+            _check_step(task, arm)
+    part, rare, _ = task.analysis.target_metric.partition("_rare_")
+    if rare:
+        _check_rare(part, getattr(task.splits, part).labels, task.splits.train.labels, task.num_classes)
+
+
+def _check_loss(task: Task, arm: Arm) -> None:
+    """Trace a loss and its gradient on a few rows, with the options that it will be given."""
+    logits = jax.ShapeDtypeStruct((5, task.num_classes), jax.dtypes.canonicalize_dtype(task.training.dtype))
+    labels, where, own = jax.ShapeDtypeStruct((5,), jnp.int32), f"loss: {arm.label}", not _is_known(arm)
+    # Training fills in what a loss takes as `prior`.
+    takes_prior = "prior" in inspect.signature(arm.loss.value).parameters
+    prior = {"prior": jnp.full(task.num_classes, 1 / task.num_classes)} if takes_prior else {}
+
+    def value(logits: Any, labels: Any) -> Any:
+        return arm.loss.value(logits, labels, **arm.options, **prior)
+
+    try:
+        out = jax.eval_shape(value, logits, labels)
+    except Exception as error:
+        # What the library refuses says it by itself.
+        refused = not own and isinstance(error, ValueError | TypeError)
+        told = "" if refused else f"fails on logits {list(logits.shape)}: "
+        raise ValueError(f"{where}: {told}{first_line(error)}") from None
+    if getattr(out, "shape", None) != (5,):
+        came = getattr(out, "shape", type(out))
+        raise ValueError(f"{where}: expected one value per example, shape (5,), got {came}")
+    if out.dtype != logits.dtype:
+        raise ValueError(f"{where}: expected values of {logits.dtype}, as the logits are, got {out.dtype}")
+    try:
+        # Leaks are looked for in what users bring: it takes time, as nothing is read from JAX's caches meanwhile.
+        with jax.checking_leaks() if own else contextlib.nullcontext():
+            traced = jax.make_jaxpr(jax.grad(lambda *given: value(*given).sum()))(logits, labels)
+    except Exception as error:
+        told = first_line(error)
+        told = _LEAK if told.startswith("Leaked") else f"cannot be differentiated: {told}"
+        raise ValueError(f"{where}: {told}") from None
+    _refuse_calls(where, traced)
+    grad = arm.loss.grad
+    if task.gradient == "manual" and grad is not None:
+        hand = jax.eval_shape(lambda *given: grad(*given, **arm.options, **prior), logits, labels)
+        if (hand.shape, hand.dtype) != (logits.shape, logits.dtype):
+            expected = f"expected a hand-written gradient {list(logits.shape)} of {logits.dtype}"
+            raise ValueError(f"{where}: {expected}, got {list(hand.shape)} of {hand.dtype}")
+
+
+def _is_known(arm: Arm) -> bool:
+    return LOSSES.get(arm.loss.name) is arm.loss
+
+
+def _check_step(task: Task, arm: Arm) -> None:
+    """Trace a step of the batch that will be used, gradient and optimizer included."""
+    train, hyper, data = task.train(arm), task.lane(arm), task.example
+    key, index = jax.eval_shape(lambda: jax.random.key(0)), jax.ShapeDtypeStruct((), jnp.int32)
+    try:
+        before = jax.eval_shape(train.begin, key, hyper, data)
+        traced, after = jax.make_jaxpr(train.step, return_shape=True)(key, index, before, hyper, data)
+    except Exception as error:
+        raise ValueError(f"a training step with {arm.label} fails: {first_line(error)}") from None
+    (old, structure), (new, other) = jax.tree.flatten(before), jax.tree.flatten(after)
+    if str(structure) != str(other) or [(one.shape, one.dtype) for one in old] != [
+        (one.shape, one.dtype) for one in new
+    ]:
+        raise ValueError(
+            f"optimizer_options: expected options under which a step of optax.{task.optimizer} keeps the shapes and "
+            f"dtypes of what it carries, got {dict(task.optimizer_options)}"
+        )
+    if task.model.columns is None:  # a user's own
+        _refuse_calls(f"model: {task.model.name}", traced)
+
+
+def _refuse_calls(where: str, traced: Any) -> None:
+    if called := _CALLS.search(str(traced)):
+        raise ValueError(
+            f"{where}: expected no call back to Python from a compiled program (nor jax.debug.print), got {called[1]}"
+        )
+
+
+def _check_rare(name: str, labels: np.ndarray, train: np.ndarray, num_classes: int) -> None:
+    """Whether the part has rows of the rarest classes, without which there is no accuracy on them."""
+    for own, trained in zip(np.atleast_2d(labels), np.atleast_2d(train), strict=True):
+        rare = np.asarray(rarest_half(jnp.asarray(np.bincount(trained, minlength=num_classes))))
+        if not rare[own].any():
+            raise ValueError(
+                f"analysis.target_metric: {name}_rare_accuracy needs examples of the rarest half of the classes in the "
+                f"{name} part, and for some seed there is none; make that part larger or choose another metric"
+            )
+
+
+def _check_options(task: Task) -> None:
+    """Check that every tuned option is one of the optimizer's, a number, and not fixed."""
+    for where, given in (("optimizer_options", task.optimizer_options), ("sweep.options", task.sweep.options)):
+        if "learning_rate" in given:
+            raise ValueError(f"{where}: expected none called learning_rate, as rates belong to sweep.learning_rates")
+    if not task.sweep.options:
+        return
+    known, tunable = option_names(task.optimizer), tunable_options(task.optimizer, task.optimizer_options)
+    for option in task.sweep.options:
+        where = f"sweep.options.{option}"
+        if option not in known:
+            raise ValueError(f"{where}: {no_option(task.optimizer, option, known)}")
+        if option in task.optimizer_options:
+            raise ValueError(f"{where}: expected an option that is not fixed in optimizer_options as well")
+        if option not in tunable:
+            raise ValueError(f"{where}: expected an option that is a number ({', '.join(tunable)}), got {option!r}")
