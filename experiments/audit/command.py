@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import polars as pl
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from ce_jax.auditing import PEERS, BoundCheck, Record, check_bounds, error_against_margin, torch_peers
@@ -17,7 +18,7 @@ from experiments.audit import measuring
 from experiments.audit.figure import margin_figure
 from experiments.audit.tables import bounds_table, loss_tables
 from experiments.files import write_bytes, write_json
-from experiments.pages import canvas
+from experiments.pages.drawing import saved
 from experiments.run.workload import find_loss
 from experiments.runtime import prepare_jax
 
@@ -52,14 +53,19 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
     wide.print(bounds_table(checks))
     out.mkdir(parents=True, exist_ok=True)
     store(out, records, checks, quick)
-    half = {dtype: error_against_margin("cross_entropy", dtype=dtype, largest=20.0, points=161) for dtype in HALF}
-    figure = margin_figure({name: error_against_margin(name) for name in SUBJECTS}, half)
-    canvas.save(figure, out, "error-against-margin")
+    _, note = saved(_figure, out, "error-against-margin")
+    if note:
+        console.print(f"{out}: error-against-margin: {note}", markup=False, soft_wrap=True)
     broken = [check for check in checks if not check.kept]
     for check in broken:
         console.print(f"BROKEN: {check.describe()}", markup=False, soft_wrap=True)
     console.print(f"{len(checks) - len(broken)} of {len(checks)} bounds kept; written: {out}", soft_wrap=True)
     return 1 if broken else 0
+
+
+def _figure() -> Figure:
+    half = {dtype: error_against_margin("cross_entropy", dtype=dtype, largest=20.0, points=161) for dtype in HALF}
+    return margin_figure({name: error_against_margin(name) for name in SUBJECTS}, half)
 
 
 def store(out: Path, records: Sequence[Record], checks: Sequence[BoundCheck], quick: bool) -> None:

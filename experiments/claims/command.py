@@ -18,7 +18,7 @@ from experiments.claims.record import Claim, Request, shown, verdict_record
 from experiments.claims.registry import CLAIMS
 from experiments.errors import UserError, nearest
 from experiments.files import read_json, write_json
-from experiments.pages import canvas
+from experiments.pages.drawing import saved
 from experiments.progress import shown_on
 from experiments.run.provenance import provenance
 from experiments.runtime import prepare_jax
@@ -104,7 +104,7 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
         shutil.rmtree(request.folder, ignore_errors=True)
     begin = time.perf_counter()
     findings = claim.measure(request)
-    canvas.save(findings.figure, folder, "figure")
+    _, note = saved(lambda: findings.figure, folder, "figure")
     minutes = (time.perf_counter() - begin + sum(request.earlier or ())) / 60
     words = ["python", "-m", "experiments", "claims", claim.id, "--fresh"]
     words += ["--quick"] * request.quick + ["--seed", str(request.seed)] * bool(request.seed)
@@ -119,7 +119,7 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
         "effect": claim.effect,
         "ran": findings.ran,
         "edges": list(request.edges or ()),
-        "caption": findings.caption,
+        "caption": f"{note} {findings.caption}".strip(),
         "command": shlex.join(words),
         "provenance": {name: provenance_now[name] for name in ("versions", "devices", "platform", "git", "utc")},
     }

@@ -1,6 +1,8 @@
 """lesson.html: the record's numbers, tables and figures in one file that needs nothing else."""
 
 import inspect
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,68 +49,68 @@ SHADED = (
 def drawings(lesson: Lesson) -> list[html.Drawing]:
     """All figures with their captions."""
     num_classes = len(lesson.network.class_names)
-    made: dict[str, tuple[Figure, str]] = {
+    made: dict[str, tuple[Callable[[], Figure], str]] = {
         "network": (
-            figures.diagram(lesson.network),
+            partial(figures.diagram, lesson.network),
             "The network. A number on a line is a weight, a number in a circle is a bias; blue weights are positive, "
             "orange ones negative.",
         ),
         "probabilities": (
-            figures.probabilities(lesson.network, lesson.example),
+            partial(figures.probabilities, lesson.network, lesson.example),
             "What the softmax makes of the scores of each row. The outlined bar is the only one that the loss looks "
             "at: the higher it is, the lower the loss.",
         ),
         "soft-labels": (
-            figures.soft_labels(lesson.formula),
+            partial(figures.soft_labels, lesson.formula),
             "Cross-entropy for two classes, whose label gives the first one the probability in the legend. Each curve "
             "is least where the prediction equals the label (circle), and its least value is the entropy of the label "
             "(dotted line).",
         ),
         "on-probabilities": (
-            figures.on_probabilities(lesson.contrast, num_classes),
+            partial(figures.on_probabilities, lesson.contrast, num_classes),
             "Left, the losses; right, how steeply they fall (logarithmic)." + (SHADED if num_classes > 2 else ""),
         ),
         "behind-softmax": (
-            figures.behind_softmax(lesson.contrast),
+            partial(figures.behind_softmax, lesson.contrast),
             "How hard each loss pulls at the scores (logarithmic). To the right, where the network is confidently "
             "wrong, cross-entropy pulls with almost constant strength and both forms of SSR let go. To the left, "
             "where it is right, all of them let go.",
         ),
         "bias": (
-            figures.bias_curve(lesson.bias),
+            partial(figures.bias_curve, lesson.bias),
             "The total of section 1 as a function of one bias. The slope at the start says which way is down; each "
             "step goes that way by learning rate × slope.",
         ),
         "loops": (
-            training_figures.loops(lesson.workflow),
+            partial(training_figures.loops, lesson.workflow),
             "One run of the loop under each loss, from the same start. The two losses have different units, so only "
             "the right picture compares them.",
         ),
         "sweeps": (
-            training_figures.sweeps(lesson.workflow),
+            partial(training_figures.sweeps, lesson.workflow),
             f"Median over {training.FRESH_SEEDS} starts, and the band of the middle half, on flowers that were not "
             "trained on. The axis of steps is logarithmic.",
         ),
         "surfaces": (
-            training_figures.surface_pictures(lesson.surfaces, lesson.workflow.start),
+            partial(training_figures.surface_pictures, lesson.surfaces, lesson.workflow.start),
             "Above, the loss of every pair of weights (dark is high) and two runs of gradient descent on it; the "
             "numbers are steps. Below, how steep the surface is there (logarithmic, the same scale on both sides).",
         ),
         "unit-slope": (
-            training_figures.slope_of_unit(lesson.escape),
+            partial(training_figures.slope_of_unit, lesson.escape),
             "The slope that moves the unit (logarithmic), the further right the more wrong it is.",
         ),
         "escape-times": (
-            training_figures.escape_times(lesson.escape),
+            partial(training_figures.escape_times, lesson.escape),
             "Steps needed to get out (logarithmic): lines are the closed forms, markers were counted.",
         ),
     }
-    return [html.Drawing(name, figure, caption) for name, (figure, caption) in made.items()]
+    return [html.Drawing(name, make, caption) for name, (make, caption) in made.items()]
 
 
 def write_page(lesson: Lesson, out: Path) -> Path:
     """Write `out/lesson.html`, one file with everything in it; return its path."""
-    shown = {d.name: {"svg": html.drawn_inline(d), "caption": d.caption} for d in drawings(lesson)}
+    shown = {drawing.name: html.drawn_inline(drawing, out) for drawing in drawings(lesson)}
     context: dict[str, Any] = {
         "title": "Cross-entropy, step by step",
         "lesson": lesson,

@@ -119,6 +119,33 @@ def legend_columns(labels: Sequence[str], width: float) -> int:
     return 1
 
 
+def line(axes: Axes, x: Array, y: Array, look: Style, every: tuple[float, float], **options: Any) -> bool:
+    """Draw a line with a marker now and then; False, and nothing drawn, where no point of it is finite.
+
+    Args:
+      axes: where; x, y: [E]; look: of the line; options: matplotlib's.
+      every: where markers begin and how far apart they are, as fractions of the diagonal; matplotlib cannot tell where
+        that is on a line without points.
+    """
+    shown = bool(np.any(np.isfinite(x) & np.isfinite(y)))
+    if shown:
+        axes.plot(x, y, markevery=every, **look._asdict(), **options)
+    return shown
+
+
+def nothing(axes: Axes, words: str) -> None:
+    """Say in the middle of a panel why it shows nothing, or not all."""
+    middle: dict[str, Any] = {"ha": "center", "va": "center", "color": "0.35", "fontsize": 9, "zorder": 5}
+    axes.text(
+        0.5,
+        0.5,
+        textwrap.fill(words, TITLE, break_on_hyphens=False),
+        transform=axes.transAxes,
+        parse_math=False,
+        **middle,
+    )
+
+
 def step_axis(axes: Axes, which: str, steps: Array) -> None:
     """Logarithmic, but linear from 0 to the first decade that is evaluated, so that step 0 shows."""
     first = float(np.min(steps[steps > 0], initial=max(float(steps[-1]), 1.0)))

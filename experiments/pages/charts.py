@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from ce_jax.analysis import Survival
-from ce_jax.comparing import percent
+from ce_jax.comparing import display_name, listed, percent
 from experiments.pages import canvas
 from experiments.pages.canvas import COLOURS, MOST_BANDS, SETTINGS, Array, Style, styles
 
@@ -48,15 +48,18 @@ def convergence(steps: Array, panels: Mapping[str, Mapping[str, Array]], *, targ
     figure, grid = canvas.panels(len(panels), width=9.0, height=4.1, columns=2, sharey=True)
     lowest, highest = 1.0, 0.0
     for axes, (title, curves) in zip(grid, panels.items(), strict=True):
+        seen = False
         for place, (loss, values) in enumerate(curves.items()):
             # A diverged run counts as the least accurate of all.
             low, median, high = quartiles(np.where(np.isnan(values), -np.inf, values))
             look = looks[loss]
-            axes.plot(steps, _finite(median), markevery=(0.03 * (place % 5), 0.15), **look._asdict())
+            seen |= canvas.line(axes, steps, _finite(median), look, (0.03 * (place % 5), 0.15))
             if len(curves) <= MOST_BANDS:
                 axes.fill_between(steps, np.maximum(low, 0), np.maximum(high, 0), color=look.color, alpha=0.13, lw=0)
             lowest = min(lowest, np.min(median[np.isfinite(median)], initial=1.0), np.min(np.maximum(low, 0)))
             highest = max(highest, np.max(high))
+        if not seen:
+            canvas.nothing(axes, "nothing to show: most classifiers diverged before the first evaluation")
         canvas.title(axes, title)
         canvas.step_axis(axes, "x", steps)
         axes.set_xlabel("step")
@@ -83,7 +86,7 @@ def survival(panels: Mapping[str, Mapping[str, Survival]], *, horizon: int, firs
     for axes, (title, curves) in zip(grid, panels.items(), strict=True):
         for place, (loss, curve) in enumerate(curves.items()):
             look, every = looks[loss], (0.05 + 0.03 * (place % 5), 0.2)
-            axes.plot(curve.steps, curve.probability, drawstyle="steps-post", markevery=every, **look._asdict())
+            canvas.line(axes, curve.steps, curve.probability, look, every, drawstyle="steps-post")
             if len(curves) <= MOST_BANDS:
                 axes.fill_between(curve.steps, curve.low, curve.high, step="post", color=look.color, alpha=0.13, lw=0)
             if curve.probability[-1] > 0:
@@ -169,17 +172,22 @@ def gradient(probability: Mapping[str, Array], norm: Mapping[str, Array]) -> Fig
     """
     looks = styles(probability)
     figure, (axes,) = canvas.panels(1, width=9.0, height=4.3, columns=1)
+    absent = []
     for place, (loss, look) in enumerate(looks.items()):
         # A point where most seeds have diverged is left out; elsewhere a NaN norm ranks as the largest.
         seen = np.mean(np.isnan(norm[loss]), axis=0) < 0.5
         across = np.median(np.where(np.isnan(probability[loss]), 0.0, probability[loss]), axis=0)[seen]
         up = np.median(np.where(np.isnan(norm[loss]), np.inf, norm[loss]), axis=0)[seen]
         up = np.where((up > 0) & np.isfinite(up), up, np.nan)
-        axes.plot(across, up, markevery=(0.04 * (place % 5) + 0.06, 0.2), **look._asdict())
+        if not canvas.line(axes, across, up, look, (0.04 * (place % 5) + 0.06, 0.2)):
+            absent.append(display_name(loss))
+            continue
         axes.plot(across[:1], up[:1], marker=look.marker, ms=11, mfc="white", mew=1.8, color=look.color, zorder=4)
     axes.set(
         yscale="log", xlabel="mean predicted probability of the true class (training part)", ylabel="gradient norm"
     )
+    if absent:
+        canvas.nothing(axes, f"no line for {listed(absent)}: the gradient was 0, or not finite, at every evaluation")
     canvas.title(axes, "gradient norm of the loss trained on")
     canvas.legend(figure, looks, [Line2D([], [], color="0.4", ls="", marker="o", ms=10, mfc="white", label="start")])
     return figure

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,16 +13,22 @@ from matplotlib.figure import Figure
 
 from experiments.files import write_bytes
 from experiments.pages import canvas
+from experiments.pages.drawing import drawn
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Drawing(NamedTuple):
-    """A figure with its file name and the caption that says how to read it."""
+    """A figure with its file name and the caption that says how to read it; it is drawn when it is asked for."""
 
     name: str
-    figure: Figure
+    make: Callable[[], Figure]
     caption: str
+
+    @property
+    def figure(self) -> Figure:
+        """The figure, drawn anew."""
+        return self.make()
 
 
 def write_page(path: Path, template: str, forms: Mapping[str, Any] | None = None, **context: Any) -> Path:
@@ -53,9 +59,17 @@ def inlined(svg: str, name: str) -> Markup:
     return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="caption-{name}"', 1))
 
 
-def drawn_inline(drawing: Drawing) -> Markup:
-    """A figure for a page alone; files beside it, as `canvas.save` writes, take as long again as drawing it."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context(canvas.SETTINGS | {"svg.hashsalt": drawing.name}):
-        drawing.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return inlined(buffer.getvalue(), drawing.name)
+def drawn_inline(drawing: Drawing, folder: Path) -> dict[str, Any]:
+    """A figure for a page alone, as `svg` and `caption`; files beside it, as `canvas.save` writes, take twice as long.
+
+    What it raises becomes a note before the caption, the traceback a file in `folder`.
+    """
+
+    def keep(figure: Figure) -> Markup:
+        buffer = io.StringIO()
+        with matplotlib.rc_context(canvas.SETTINGS | {"svg.hashsalt": drawing.name}):
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        return inlined(buffer.getvalue(), drawing.name)
+
+    svg, note = drawn(drawing.make, keep, folder, drawing.name)
+    return {"svg": svg, "caption": f"{note} {drawing.caption}".strip()}

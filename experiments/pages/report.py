@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from ce_jax import comparing
 from ce_jax.analysis import survival
@@ -32,8 +33,9 @@ from ce_jax.comparing import (
 from experiments.config import flatten
 from experiments.errors import UserError
 from experiments.files import read_arrays
-from experiments.pages import canvas, charts
+from experiments.pages import charts
 from experiments.pages.canvas import MOST_BANDS, Array
+from experiments.pages.drawing import saved
 from experiments.pages.html import Drawing, inlined, write_page
 
 SCHEMA = 1
@@ -124,38 +126,46 @@ def _all_ratios(summaries: Sequence[dict[str, Any]], labels: Sequence[str]) -> l
     ]
     if not rows:
         return []
-    bounds = np.array([pair.comparison["ci"] for _, pair in rows])
-    compared = {(display_name(pair.a), display_name(pair.b)) for _, pair in rows}
-    figure = charts.ratios(
-        [name for name, _ in rows],
-        np.array([pair.comparison["rmst_ratio"] for _, pair in rows]),
-        bounds[:, 0],
-        bounds[:, 1],
-        title="steps of {} ÷ steps of {}".format(*compared.pop()) if len(compared) == 1 else "steps of a ÷ steps of b",
-        censored=[pair.comparison.get("censored") for _, pair in rows],
-    )
+
+    def draw_ratios() -> Figure:
+        bounds = np.array([pair.comparison["ci"] for _, pair in rows])
+        compared = {(display_name(pair.a), display_name(pair.b)) for _, pair in rows}
+        one = len(compared) == 1
+        return charts.ratios(
+            [name for name, _ in rows],
+            np.array([pair.comparison["rmst_ratio"] for _, pair in rows]),
+            bounds[:, 0],
+            bounds[:, 1],
+            title="steps of {} ÷ steps of {}".format(*compared.pop()) if one else "steps of a ÷ steps of b",
+            censored=[pair.comparison.get("censored") for _, pair in rows],
+        )
+
     caption = (
         f"Ratio of mean steps to the target of each workload's headline, with its {comparing.level(summaries[0])} "
         "interval; left of 1 the first loss is faster. Grey diamonds: the interval contains 1. Arrows: one loss never "
         "got there, so the ratio is a bound, at most (left) or at least (right) what is drawn."
     )
-    return [Drawing("ratios", figure, caption)]
+    return [Drawing("ratios", draw_ratios, caption)]
 
 
 def _side_by_side(runs: Sequence[FinishedRun], labels: Sequence[str]) -> Drawing:
     """The target metric while training, a panel for each workload."""
-    panels, targets = {}, {comparing.shown_target(run.summary) for run in runs}
-    for run, label in zip(runs, labels, strict=True):
-        metric, fresh = run.config["analysis"]["target_metric"], slice(run.config["sweep"]["tuning_seeds"], None)
-        panels[f"{label}: {metric_name(metric)}"] = {
-            loss: run.curves[loss][metric][chosen_row(run.curves[loss], record), fresh]
-            for loss, record in run.summary["losses"].items()
-        }
+
+    def draw_panels() -> Figure:
+        panels, targets = {}, {comparing.shown_target(run.summary) for run in runs}
+        for run, label in zip(runs, labels, strict=True):
+            metric, fresh = run.config["analysis"]["target_metric"], slice(run.config["sweep"]["tuning_seeds"], None)
+            panels[f"{label}: {metric_name(metric)}"] = {
+                loss: run.curves[loss][metric][chosen_row(run.curves[loss], record), fresh]
+                for loss, record in run.summary["losses"].items()
+            }
+        return charts.convergence(runs[0].curves.steps, panels, targets=sorted(targets))
+
     caption = (
         f"Accuracy while training, each loss at its own tuned {tuned_words(runs[0].summary)}: median over the fresh "
         "seeds, and the band of the middle half of them. The step axis is logarithmic."
     )
-    return Drawing("convergence", charts.convergence(runs[0].curves.steps, panels, targets=sorted(targets)), caption)
+    return Drawing("convergence", draw_panels, caption)
 
 
 def chosen_row(curves: LossCurves, record: dict[str, Any]) -> int:
@@ -175,9 +185,7 @@ def draw(run: FinishedRun) -> list[Drawing]:
     best = {loss: result["best_learning_rate"] for loss, result in summary["losses"].items()}
     chosen = {loss: chosen_row(curves[loss], result) for loss, result in summary["losses"].items()}
     tuning, drawn = curves.at_seeds(slice(fresh.start)), summary["workload"].get("search") == "random"
-    # A grid shows each rate once, whatever was tuned with it; of points that were drawn every one.
-    rows = {loss: slice(None) if drawn else best_at_each_rate(tuning[loss], steps, options) for loss in best}
-    rates = {loss: curves[loss].rates[rows[loss]] for loss in best}
+    horizon, goal = int(steps[-1]), goal_text(summary, target)
 
     def at_best(name: str) -> dict[str, Array]:
         return {loss: curves[loss][name][index, fresh] for loss, index in chosen.items()}
@@ -185,18 +193,33 @@ def draw(run: FinishedRun) -> list[Drawing]:
     def times(level: float) -> dict[str, Array]:
         return {loss: times_to(curves[loss], steps, level, options)[:, fresh] for loss in best}
 
-    horizon, goal = int(steps[-1]), goal_text(summary, target)
-    estimates = {
-        goal_text(summary, level): {
-            loss: survival(values[chosen[loss]], horizon, confidence_level=options.confidence)
-            for loss, values in times(level).items()
+    def convergence() -> Figure:
+        shown = [metric, "test_accuracy", *(["test_rare_accuracy"] if comparing.tells_rare(summary) else [])]
+        panels = {metric_name(name): at_best(name) for name in dict.fromkeys(shown)}
+        return charts.convergence(steps, panels, targets=options.targets)
+
+    def survivals() -> Figure:
+        estimates = {
+            goal_text(summary, level): {
+                loss: survival(values[chosen[loss]], horizon, confidence_level=options.confidence)
+                for loss, values in times(level).items()
+            }
+            for level in options.targets
         }
-        for level in options.targets
-    }
-    shown = [metric, "test_accuracy", *(["test_rare_accuracy"] if comparing.tells_rare(summary) else [])]
-    panels = {metric_name(name): at_best(name) for name in dict.fromkeys(shown)}
-    finals = {loss: curves[loss][metric][rows[loss], fresh, -1] for loss in best}
-    arrived = {loss: steps_to[rows[loss]] for loss, steps_to in times(target).items()}
+        first = int(np.min(steps[steps > 0], initial=horizon))
+        return charts.survival(estimates, horizon=horizon, first_step=first)
+
+    def rates() -> Figure:
+        # A grid shows each rate once, whatever was tuned with it; of points that were drawn every one.
+        rows = {loss: slice(None) if drawn else best_at_each_rate(tuning[loss], steps, options) for loss in best}
+        tried = {loss: curves[loss].rates[rows[loss]] for loss in best}
+        finals = {loss: curves[loss][metric][rows[loss], fresh, -1] for loss in best}
+        arrived = {loss: steps_to[rows[loss]] for loss, steps_to in times(target).items()}
+        return charts.rates(tried, finals, arrived, best, steps=steps, goal=goal, others=with_them, joined=not drawn)
+
+    def gradient() -> Figure:
+        return charts.gradient(at_best("true_class_probability"), at_best("gradient_norm"))
+
     others = tuned_options(summary)
     with_them = listed([name.replace("_", " ") for name in others]) if others and not drawn else None
     tried = "at every point drawn, by its learning rate" if drawn else "at every learning rate tried"
@@ -207,28 +230,28 @@ def draw(run: FinishedRun) -> list[Drawing]:
     return [
         Drawing(
             "convergence",
-            charts.convergence(steps, panels, targets=options.targets),
+            convergence,
             f"Accuracy while training, each loss at its own tuned {tuned_words(summary)}: median over {seeds} fresh "
             f"seeds; the band holds the middle half of them.{bands} Thin lines: the targets. The step axis is "
             "logarithmic.",
         ),
         Drawing(
             "survival",
-            charts.survival(estimates, horizon=horizon, first_step=int(np.min(steps[steps > 0], initial=horizon))),
+            survivals,
             "Kaplan-Meier estimate of the classifiers that have not reached the target yet, with its interval: the "
             f"faster a curve falls, the faster the loss.{bands} A large open marker at the right end: those that had "
             "not got there when training stopped. Same runs as above.",
         ),
         Drawing(
             "rates",
-            charts.rates(rates, finals, arrived, best, steps=steps, goal=goal, others=with_them, joined=not drawn),
+            rates,
             f"The same {seeds} seeds {tried}: {word} at the last step, steps to {goal}, and the share of classifiers "
             f"that diverged; median{'' if drawn else ' and middle half'}. The ringed rate was chosen on other (tuning) "
             "seeds.",
         ),
         Drawing(
             "gradient",
-            charts.gradient(at_best("true_class_probability"), at_best("gradient_norm")),
+            gradient,
             "Size of the gradient against how sure of the right class the model is, from the start of training to its "
             "end: medians over the fresh seeds. Only the shape compares losses: a constant factor between two curves "
             "is a matter of learning-rate units.",
@@ -238,10 +261,10 @@ def draw(run: FinishedRun) -> list[Drawing]:
 
 def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:
     """Save a figure and return what the page needs of it."""
-    vector, bitmap = canvas.save(drawing.figure, folder / "figures", drawing.name)
+    (vector, bitmap), note = saved(drawing.make, folder / "figures", drawing.name)
     files = [path.relative_to(folder).as_posix() for path in (vector, bitmap)]
     svg = inlined(vector.read_text(encoding="utf-8"), drawing.name)
-    return {"name": drawing.name, "svg": svg, "caption": drawing.caption, "files": files}
+    return {"name": drawing.name, "svg": svg, "caption": f"{note} {drawing.caption}".strip(), "files": files}
 
 
 def _write(path: Path, template: str, **context: Any) -> Path:
