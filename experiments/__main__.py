@@ -9,17 +9,22 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
-import cyclopts
-from cyclopts import App, Parameter
-from rich.console import Console
+try:
+    import cyclopts
+    from cyclopts import App, Parameter
+    from rich.console import Console
+except ModuleNotFoundError as missing:
+    sys.exit(f"error: {missing.name} is not installed; the command line needs pip install 'ce-jax[experiments]'")
 
 from experiments.errors import UserError
+from experiments.names import program
+from experiments.own_modules import searched
 
 console = Console(highlight=False)
 app = App(
-    name="python -m experiments",
+    name=" ".join(program()),
     help="When, by how much and why does cross-entropy train a classifier faster than SSR?",
     version_flags=[],
     result_action="return_value",
@@ -56,7 +61,8 @@ def run(
     """
     from experiments.run.command import run_command
 
-    return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed, memory)
+    with searched(config.parent):
+        return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed, memory)
 
 
 @app.command
@@ -151,7 +157,7 @@ def bench(*names: str, out: Path = Path("results/bench"), runs: int = 7) -> int:
 
 
 def _command() -> list[str]:
-    return ["python", "-m", "experiments", *sys.argv[1:]]
+    return [*program(), *sys.argv[1:]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -159,10 +165,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's notice is treated like Ctrl-C
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        return app(arguments, exit_on_error=False, print_error=False) or 0
+        with searched(Path.cwd()):
+            return app(arguments, exit_on_error=False, print_error=False) or 0
     except cyclopts.CycloptsError as error:
         message = " ".join(str(error).split())
-        errors.print(f"error: {message} (see python -m experiments --help)", markup=False)
+        errors.print(f"error: {message} (see {shlex.join(program())} --help)", markup=False)
         return 2
     except UserError as error:
         errors.print(f"error: {error}", markup=False)
@@ -175,7 +182,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """What the console script calls: `main`, then the end of the process."""
     code = main()
     sys.stdout.flush()
-    os._exit(code) if code == 130 else sys.exit(code)
+    if code == 130:
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    start()
