@@ -177,14 +177,13 @@ def _parse_one(text: str) -> Any:
 def build(cls: type, table: Any, source: str, overridden: dict[str, str] | None = None, prefix: str = "") -> Any:
     """Build the dataclass `cls` from a table, checking keys and types on the way down."""
     hints = typing.get_type_hints(cls)
-    names = [prefix + name for name in hints]
 
     def where(key: str) -> str:
         return f"{(overridden or {}).get(key, source)}: {key}"
 
     for key in table:
         if key not in hints:
-            raise UserError(f"{where(prefix + key)}: unknown key{nearest(prefix + key, names)}")
+            raise UserError(f"{where(prefix + key)}: unknown key{_nearest_key(cls, prefix, key)}")
     for required in dataclasses.fields(cls):
         without = required.default is dataclasses.MISSING and required.default_factory is dataclasses.MISSING
         if without and required.name not in table:
@@ -201,6 +200,14 @@ def build(cls: type, table: Any, source: str, overridden: dict[str, str] | None 
         # A record's own check begins with its key; file and table are put before it.
         key = str(error).split(":")[0]
         raise UserError(f"{where(prefix + key)}{str(error)[len(key) :]}") from None
+
+
+def _nearest_key(cls: type, prefix: str, key: str) -> str:
+    """The end of an error line that names the key that was meant: of this table, or that of this name in another."""
+    own = [prefix + name for name in typing.get_type_hints(cls)]
+    every = [name for name in flatten(as_dict(Config(dataset="", model=":", loss=("",)))) if name not in own]
+    elsewhere = [name for name in every if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    return f"; did you mean {elsewhere[0]!r}?" if elsewhere else nearest(prefix + key, own)
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
