@@ -9,17 +9,23 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, NoReturn
 
-import cyclopts
-from cyclopts import App, Parameter
-from rich.console import Console
+try:
+    import cyclopts
+    from cyclopts import App, Parameter
+    from cyclopts.completion import ShellDetectionError
+    from rich.console import Console
+except ModuleNotFoundError as missing:
+    sys.exit(f"error: {missing.name} is not installed; the command line needs pip install 'ce-jax[experiments]'")
 
 from experiments.errors import UserError
+from experiments.names import program
+from experiments.own_modules import searched
 
 console = Console(highlight=False)
 app = App(
-    name="python -m experiments",
+    name=" ".join(program()),
     help="When, by how much and why does cross-entropy train a classifier faster than SSR?",
     version_flags=[],
     result_action="return_value",
@@ -41,8 +47,10 @@ def run(
 ) -> int:
     """Run a config: train every loss over rates and seeds, compare them, write figures and a page.
 
+    Example: `ce-jax run quickstart train.steps=200 loss=cross_entropy,ssr`
+
     Args:
-      config: TOML file, for instance configs/quickstart.toml.
+      config: TOML file, or the name of a shipped config.
       overrides: key=value with dotted keys and comma lists, for instance train.steps=200 loss=cross_entropy,ssr.
       out: folder for results.
       dry_run: only show the resolved config and what would be run.
@@ -56,12 +64,19 @@ def run(
     """
     from experiments.run.command import run_command
 
-    return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed, memory)
+    with searched(config.parent):
+        return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed, memory)
 
 
 @app.command
 def report(run_dir: Path, /) -> int:
-    """Rebuild the figures and pages of a run from what is stored in it; join the shards of an unfinished one."""
+    """Rebuild the figures and pages of a run from what is stored in it; join the shards of an unfinished one.
+
+    Example: `ce-jax report results/iris-0123456789`
+
+    Args:
+      run_dir: folder of a run, or of the page that joins several.
+    """
     from experiments.run.command import report_command
 
     return report_command(run_dir, console)
@@ -69,7 +84,10 @@ def report(run_dir: Path, /) -> int:
 
 @app.command(name="list")
 def list_() -> int:
-    """Show data sets, losses, models, optimizers, configs and claims."""
+    """Show data sets, losses, models, optimizers, starts, schedules, configs and claims, a line each.
+
+    Example: `ce-jax list | grep entropy`
+    """
     from experiments.listing import list_command
 
     return list_command(console)
@@ -82,6 +100,8 @@ def lesson(
     open_page: Annotated[bool, Parameter(name="--open", negative="")] = False,
 ) -> int:
     """Print the textbook lesson with every number computed on the spot, and write it as a page.
+
+    Example: `ce-jax lesson start=saturated --open`
 
     Args:
       overrides: start=saturated for another start, network=PATH.toml for a network of your own.
@@ -99,8 +119,13 @@ def audit(
 ) -> int:
     """Measure every loss and derivative against a high-precision oracle; exit code 1 if a declared bound is broken.
 
+    A loss of your own, `module:function`, is checked first: values, gradients, shapes, dtypes, transformations, masks
+    and bad labels, a line each.
+
+    Example: `ce-jax audit cross_entropy my_module:my_loss`
+
     Args:
-      losses: names of losses; all of them if none is given.
+      losses: names of losses or module:function; all shipped ones if none is given.
       out: folder for the tables and the figure.
       quick: fewer rows.
     """
@@ -121,6 +146,8 @@ def claims(
 ) -> int:
     """Re-run published claims and print the verdicts.
 
+    Example: `ce-jax claims escape-time --quick`
+
     Args:
       ids: claims; all of them if none is given.
       quick: fewer seeds.
@@ -140,8 +167,10 @@ def claims(
 def bench(*names: str, out: Path = Path("results/bench"), runs: int = 7) -> int:
     """Time the project beside what a user would pick instead, everybody taking turns in one process.
 
+    Example: `ce-jax bench loss --runs 3`
+
     Args:
-      names: suites, loss or sweep; both if none is given.
+      names: suites: loss, sweep or scaling; all of them if none is given.
       out: folder for bench.json.
       runs: rounds; medians are taken over them.
     """
@@ -150,8 +179,28 @@ def bench(*names: str, out: Path = Path("results/bench"), runs: int = 7) -> int:
     return bench_command(names, out, runs, console)
 
 
+@app.command(name="--install-completion")
+def install_completion(*, shell: Literal["bash", "zsh", "fish"] | None = None, output: Path | None = None) -> int:
+    """Install completion of the command ce-jax for a shell.
+
+    Example: `ce-jax --install-completion --shell zsh`
+
+    Args:
+      shell: by default the one in use.
+      output: file to write instead of the shell's own place; no start-up file is then touched.
+    """
+    named = App(name="ce-jax")  # a shell completes words, not modules
+    named.update(app)
+    try:
+        path = named.install_completion(shell=shell, output=output, add_to_startup=output is None)
+    except ShellDetectionError:
+        raise UserError("--shell: expected bash, zsh or fish, as the one in use is not known") from None
+    console.print(f"completion of ce-jax: {path} (open a new shell)", markup=False, soft_wrap=True)
+    return 0
+
+
 def _command() -> list[str]:
-    return ["python", "-m", "experiments", *sys.argv[1:]]
+    return [*program(), *sys.argv[1:]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -159,10 +208,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's notice is treated like Ctrl-C
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        return app(arguments, exit_on_error=False, print_error=False) or 0
+        with searched(Path.cwd()):
+            return app(arguments, exit_on_error=False, print_error=False) or 0
     except cyclopts.CycloptsError as error:
         message = " ".join(str(error).split())
-        errors.print(f"error: {message} (see python -m experiments --help)", markup=False)
+        errors.print(f"error: {message} (see {shlex.join(program())} --help)", markup=False)
         return 2
     except UserError as error:
         errors.print(f"error: {error}", markup=False)
@@ -175,7 +225,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """What the console script calls: `main`, then the end of the process."""
     code = main()
     sys.stdout.flush()
-    os._exit(code) if code == 130 else sys.exit(code)
+    if code == 130:
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    start()

@@ -23,6 +23,7 @@ from ce_jax.training import optimizer_names
 from experiments.data import DataOptions
 from experiments.errors import UserError, check, check_count, check_one_of, first_line, is_count, nearest
 from experiments.overrides import parse_override
+from experiments.shipped import find_config
 
 WORKLOAD_KEYS = ("dataset", "model", "optimizer", "start")
 """Keys that may hold a list: each value is a workload of its own, never pooled with another."""
@@ -112,12 +113,9 @@ def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> tuple
     Raises:
       UserError: a missing or malformed file, an unknown key or a wrong value, with file, key and nearest valid name.
     """
-    path = Path(path)
+    path = find_config(Path(path))
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # without the mark that some editors put first
-    except FileNotFoundError:
-        known = [str(other) for other in sorted(path.parent.glob("*.toml"))]
-        raise UserError(f"{path}: no such config file{nearest(str(path), known)}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -161,16 +159,13 @@ def _assign(table: dict[str, Any], dotted: str, value: Any) -> None:
 def build(cls: type, table: Any, source: str, overridden: dict[str, str] | None = None, prefix: str = "") -> Any:
     """Build the dataclass `cls` from a table, checking keys and types on the way down."""
     hints = typing.get_type_hints(cls)
-    names = [prefix + name for name in hints]
 
     def where(key: str) -> str:
         return f"{(overridden or {}).get(key, source)}: {key}"
 
     for key in table:
         if key not in hints:
-            top = prefix and key in typing.get_type_hints(Config)
-            meant = f"; {key} belongs above the first [table]" if top else nearest(prefix + key, names)
-            raise UserError(f"{where(prefix + key)}: unknown key{meant}")
+            raise UserError(f"{where(prefix + key)}: unknown key{_nearest_key(cls, prefix, key)}")
     for required in dataclasses.fields(cls):
         without = required.default is dataclasses.MISSING and required.default_factory is dataclasses.MISSING
         if without and required.name not in table:
@@ -189,6 +184,16 @@ def build(cls: type, table: Any, source: str, overridden: dict[str, str] | None 
         # A record's own check begins with its key; file and table are put before it.
         key = str(error).split(":")[0]
         raise UserError(f"{where(prefix + key)}{str(error)[len(key) :]}") from None
+
+
+def _nearest_key(cls: type, prefix: str, key: str) -> str:
+    """The end of an error line that names the key that was meant: of this table, or that of this name in another."""
+    if prefix and key in typing.get_type_hints(Config):
+        return f"; {key} belongs above the first [table]"
+    own = [prefix + name for name in typing.get_type_hints(cls)]
+    every = [name for name in flatten(as_dict(Config(dataset="", model=":", loss=("",)))) if name not in own]
+    elsewhere = [name for name in every if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    return f"; did you mean {elsewhere[0]!r}?" if elsewhere else nearest(prefix + key, own)
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

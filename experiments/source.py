@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from experiments.names import HERE, ROOT, name_of, place
+
 DETERMINES = (
     "ce_jax",
     "experiments/config.py",
@@ -62,11 +63,9 @@ def source(*more: str) -> str:
     """The hash of the code that determines numbers, and of `more` files or folders of the checkout."""
     files: list[Path] = []
     for name in (*DETERMINES, *more):
-        place = ROOT / name
-        files += sorted(place.rglob("*.py")) if place.is_dir() else [place]
-    return hash_of(
-        f"{file.relative_to(ROOT).as_posix()}\n{code_of(file.read_text(encoding='utf-8'))}" for file in files
-    )
+        there = place(name, ROOT)
+        files += sorted(there.rglob("*.py")) if there.is_dir() else [there]
+    return hash_of(f"{name_of(file, ROOT)}\n{code_of(file.read_text(encoding='utf-8'))}" for file in files)
 
 
 def imported(text: str, package: str) -> list[str]:
@@ -104,6 +103,8 @@ def _code_in(file: Path) -> str:
 @functools.cache
 def _imports_in(file: Path) -> frozenset[Path]:
     package = ".".join(file.relative_to(ROOT).parent.parts)
-    places = [ROOT.joinpath(*name.split(".")) for name in imported(file.read_text(encoding="utf-8"), package)]
+    names = [name.split(".") for name in imported(file.read_text(encoding="utf-8"), package)]
+    # Where it is installed, what it imports from others lies beside it.
+    places = [ROOT.joinpath(*parts) for parts in names if parts[0] in ("ce_jax", HERE.name)]
     candidates = [candidate for place in places for candidate in (place.with_suffix(".py"), place / "__init__.py")]
     return frozenset(candidate for candidate in candidates if candidate.is_file())

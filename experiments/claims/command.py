@@ -18,6 +18,7 @@ from experiments.claims.record import Claim, Request, shown, verdict_record
 from experiments.claims.registry import CLAIMS
 from experiments.errors import UserError, nearest
 from experiments.files import read_json, write_json
+from experiments.names import CHECKOUT, program
 from experiments.pages.drawing import saved
 from experiments.progress import shown_on
 from experiments.run.provenance import provenance
@@ -55,8 +56,10 @@ def claims_command(
       UserError: an unknown id, a seed out of range, a folder that cannot be written, or claims not fit to publish.
     """
     if publish or lock:
+        word = "--publish" if publish else "--lock"
+        if not CHECKOUT:
+            raise UserError(f"{word}: expected a git checkout of ce_jax, where verdicts and rules are kept")
         if ids or quick or seed or fresh or (publish and lock):
-            word = "--publish" if publish else "--lock"
             raise UserError(f"{word}: takes all claims at once; leave out ids and every other option but --out")
         done = f"the answer: {publish_claims(out, CLAIMS)}" if publish else f"rules: {write_lock(CLAIMS.values())}"
         console.print(done, markup=False, soft_wrap=True)
@@ -106,7 +109,7 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
     findings = claim.measure(request)
     _, note = saved(lambda: findings.figure, folder, "figure")
     minutes = (time.perf_counter() - begin + sum(request.earlier or ())) / 60
-    words = ["python", "-m", "experiments", "claims", claim.id, "--fresh"]
+    words = [*program(), "claims", claim.id, "--fresh"]
     words += ["--quick"] * request.quick + ["--seed", str(request.seed)] * bool(request.seed)
     provenance_now = provenance(words, 0.0, 0.0)
     card = {

@@ -73,7 +73,7 @@ def _module(file: Path) -> _Module:
     module = _Module(text, [], {}, {})
     for node in ast.parse(text).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            module.imports.update(_imports(node))
+            module.imports.update(_imports(node, file.parent))
             continue
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names = {node.name}
@@ -90,10 +90,10 @@ def _module(file: Path) -> _Module:
     return module
 
 
-def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, tuple[Path, str]]]:
-    """What a statement imports from this package."""
-    if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{HOUSE}."):
-        folder = ROOT.joinpath(*str(node.module).split("."))
+def _imports(node: ast.Import | ast.ImportFrom, package: Path) -> Iterator[tuple[str, tuple[Path, str]]]:
+    """What a statement imports from this package, whose folder is `package`."""
+    if isinstance(node, ast.ImportFrom) and (node.level == 1 or f"{node.module}.".startswith(f"{HOUSE}.")):
+        folder = (package if node.level else ROOT).joinpath(*(node.module or "").split("."))
         for alias in node.names:
             inside = folder / f"{alias.name}.py"
             target = (inside, "") if inside.is_file() else (folder.with_suffix(".py"), alias.name)

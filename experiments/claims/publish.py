@@ -10,6 +10,7 @@ from experiments.claims.lock import refusal
 from experiments.claims.record import SCHEMA, Claim
 from experiments.errors import UserError
 from experiments.files import read_json, write_bytes
+from experiments.names import place
 from experiments.run.provenance import made_by_other_code
 from experiments.source import ROOT
 
@@ -46,7 +47,7 @@ def standing(claims: Mapping[str, Claim]) -> list[str]:
     """What to say of the gallery, a line each: verdicts of earlier definitions, of other code, and missing ones."""
     found: dict[str, list[str]] = {"of earlier definitions": [], "made by other code than this": [], "missing": []}
     for name, claim in claims.items():
-        result = read_result(ROOT / GALLERY / name)
+        result = read_result(place(GALLERY, ROOT) / name)
         if result is None:
             found["missing"].append(name)
         elif result["definition"] != claim.definition:

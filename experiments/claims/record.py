@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 from matplotlib.figure import Figure
 
 from ce_jax.comparing import Listener
-from experiments.source import ROOT, behind, code_of, hash_of, source
+from experiments.names import name_of
+from experiments.source import behind, code_of, hash_of, source
 
 SCHEMA = 1
 # Far apart, so that no two values of --seed share a seed; all stay below 2**32.
@@ -156,7 +157,7 @@ class Claim:
     @property
     def uses(self) -> tuple[str, ...]:
         """Files beside the library and the runner that decide what the claim measures, for `source`."""
-        places = [file.relative_to(ROOT).as_posix() for file in behind(self.file)]
+        places = [name_of(file) for file in behind(self.file)]
         return tuple(place for place in places if place in SHARED or place.startswith("experiments/lesson/"))
 
 

@@ -14,6 +14,7 @@ from experiments.config import Config, as_dict, build, load_config
 from experiments.data import account_lines
 from experiments.errors import UserError
 from experiments.files import write_json
+from experiments.names import program
 from experiments.pages.report import build_joined_report, build_report, read_run
 from experiments.progress import shown_on
 from experiments.run.distributed import connect, leads
@@ -153,7 +154,7 @@ def _put_together(partial: Path, console: Console) -> Path:
         if run_name(load_workload(name, config)) != final.name:
             raise UserError(f"{partial}: unfinished, and its data or losses are no longer those it began with")
     with shown_on(console) as listener:
-        command = ["python", "-m", "experiments", "report", str(partial)]
+        command = [*program(), "report", str(partial)]
         outcome = run_workload(name, config, final.parent, command, listener, compute=False)
     if outcome.waiting:
         raise UserError(f"{partial}: unfinished: {outcome.waiting}; start the run or its shards again")

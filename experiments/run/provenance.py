@@ -6,7 +6,6 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ import jax
 from ce_jax import comparing
 from experiments.config import as_dict, fingerprint, identity
 from experiments.data import fingerprint as data_fingerprint
+from experiments.names import CHECKOUT, ROOT
 from experiments.run.workload import Workload, own_code
 from experiments.source import source
 
@@ -60,9 +60,10 @@ def _git() -> dict[str, Any] | None:
     """The commit of the checkout this file lies in, and whether the tree differs from it; None outside one."""
 
     def ask(*words: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(("git", *words), cwd=here, capture_output=True, text=True, check=True, timeout=20).stdout
+        return subprocess.run(("git", *words), cwd=ROOT, capture_output=True, text=True, check=True, timeout=20).stdout
 
+    if not CHECKOUT:  # the history of whatever an environment lies in is not ours
+        return None
     try:
         return {"commit": ask("rev-parse", "HEAD").strip(), "dirty": bool(ask("status", "--porcelain").strip())}
     except (OSError, subprocess.SubprocessError):

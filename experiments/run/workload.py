@@ -1,6 +1,5 @@
 """From a config to what a run computes with: data, model and the losses compared."""
 
-import importlib
 import importlib.metadata
 import sys
 import sysconfig
@@ -19,6 +18,8 @@ from ce_jax.models import Layer, Model, as_model, cnn, linear, mlp
 from experiments.config import Config, StdStart
 from experiments.data import Dataset, load_dataset, split_dataset
 from experiments.errors import UserError, first_line, nearest, users_input
+from experiments.names import PACKAGE
+from experiments.own_modules import import_own
 from experiments.source import code_of, imported
 
 NETWORKS = {"flax": "flax", "equinox": "equinox", "haiku": "dm-haiku"}
@@ -86,7 +87,7 @@ def _attribute(key: str, name: str) -> Any:
     if not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
         raise UserError(f"{key}: expected module:attribute, got {name!r}")
     try:
-        module = importlib.import_module(module_name)
+        module = import_own(module_name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # also what calls sys.exit while it is imported
@@ -158,7 +159,7 @@ def own_code(workload: Workload) -> list[str]:
     for name in (workload.task.model.name, *(arm.loss.name for arm in workload.task.arms)):
         module_name, colon, _ = name.partition(":")
         if colon and name not in LOSSES:
-            pieces |= _code_behind(sys.modules[module_name])
+            pieces |= _code_behind(import_own(module_name))
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _libraries(pieces)]
     return [pieces[name] for name in sorted(pieces)] + versions
 
@@ -180,7 +181,7 @@ def _code_behind(first: ModuleType) -> dict[str, str]:
             continue
         top = module.__name__.partition(".")[0]
         # An environment and this project often lie below a user's folder; they are known by their versions.
-        installed = "site-packages" in file.parts or top in ("ce_jax", "experiments")
+        installed = "site-packages" in file.parts or top in ("ce_jax", "experiments", PACKAGE)
         if installed and top != first.__name__.partition(".")[0]:
             continue
         text = file.read_text(encoding="utf-8")
