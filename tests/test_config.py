@@ -291,7 +291,7 @@ def test_wrong_losses_are_named(entries, message):
         ("loss=tests.bad_losses:broken", "fails on logits [5, 3]: I am broken"),
         ('loss={name="cross_entropy", label_smoothing=1.5}', "label_smoothing: expected a number from 0 to 1, got 1.5"),
         ('loss={name="focal_loss", gamma=[2, -1]}', "gamma: expected a finite number of at least 0, got -1"),
-        ('loss={name="lq_loss", q=nan}', "q: expected finite numbers, texts, true or false, or lists of them, got nan"),
+        ('loss={name="lq_loss", q=-1}', "q: expected a finite number of at least 0, got -1"),
         ("train.batch_size=91", "expected at most the 90 training examples, got 91"),
         ("loss=tests.bad_losses:whole", "expected values of float32, as the logits are, got int32"),
         ("loss=tests.bad_losses:half", "expected values of float32, as the logits are, got float16"),
