@@ -199,6 +199,59 @@ def install_completion(*, shell: Literal["bash", "zsh", "fish"] | None = None, o
     return 0
 
 
+@app.command
+def index(folder: Path = Path("results")) -> int:
+    """Write one page over all runs of a folder, searched and sorted in the browser; `run` keeps it up to date.
+
+    Example: `ce-jax index results`
+
+    Args:
+      folder: of the results.
+    """
+    from experiments.pages.index import write_index
+
+    console.print(f"index: {write_index(folder)}", markup=False, soft_wrap=True)
+    return 0
+
+
+@app.command
+def explore(
+    *,
+    out: Path = Path("results/explore.html"),
+    open_page: Annotated[bool, Parameter(name="--open", negative="")] = False,
+) -> int:
+    """Write the explorer: both losses going downhill side by side, on a triangle and in a network, in one page.
+
+    Example: `ce-jax explore --open`
+
+    Args:
+      out: the page to write.
+      open_page: open it in a browser.
+    """
+    from experiments.explore import explore_command
+
+    return explore_command(out, open_page, console)
+
+
+@app.command
+def docs(
+    *,
+    out: Path = Path("results/docs"),
+    open_page: Annotated[bool, Parameter(name="--open", negative="")] = False,
+) -> int:
+    """Write API pages of the library (needs the extra docs).
+
+    Example: `ce-jax docs --open`
+
+    Args:
+      out: folder of the pages.
+      open_page: open them in a browser.
+    """
+    from experiments.docs import docs_command
+
+    return docs_command(out, open_page, console)
+
+
 def _command() -> list[str]:
     return [*program(), *sys.argv[1:]]
 

@@ -50,12 +50,15 @@ HOUSE = (
     "experiments.audit",
     "experiments.bench",
     "experiments.lesson",
+    "experiments.explore",
     "experiments.claims",
+    "experiments.tutorial",
+    "experiments.docs",
     "experiments.listing",
     "experiments.__main__",
 )
 # What a function may import when it is called: libraries that are optional, or slow to import and rarely needed.
-WHEN_CALLED = {"equinox", "flax", "mlxtend", "sklearn", "torch"}
+WHEN_CALLED = {"equinox", "flax", "mlxtend", "pdoc", "sklearn", "torch"}
 
 
 def module_name(path):

@@ -15,6 +15,7 @@ from experiments.data import account_lines
 from experiments.errors import UserError
 from experiments.files import write_json
 from experiments.names import program
+from experiments.pages.index import write_index
 from experiments.pages.report import build_joined_report, build_report, read_run
 from experiments.progress import shown_on
 from experiments.run.distributed import connect, leads
@@ -82,6 +83,7 @@ def run_command(
     console.print(f"\n{text_table(summaries)}\n", markup=False, soft_wrap=True)
     page = folders[0] / "report.html" if len(folders) == 1 else _join(name, workloads, folders, out)
     console.print(f"report: {page}", markup=False, soft_wrap=True)
+    write_index(out)
     return 0
 
 

@@ -1,0 +1,35 @@
+"""What `python -m experiments docs` does: API pages of the library, made by pdoc (extra `docs`)."""
+
+import webbrowser
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.errors import UserError
+
+
+def docs_command(out: Path, open_page: bool, console: Console) -> int:
+    """Write the API pages into the folder `out`; returns 0.
+
+    Args:
+      out: folder of the pages; index.html leads to all of them.
+      open_page: show them in the browser.
+      console: where the path is printed.
+
+    Raises:
+      UserError: pdoc is not installed, or `out` cannot be written.
+    """
+    try:
+        import pdoc
+        import pdoc.render
+    except ImportError:
+        raise UserError("docs: needs pdoc; pip install 'ce-jax[docs]', or -e '.[docs]' in a checkout") from None
+    pdoc.render.configure(docformat="google", math=False, search=True)
+    try:
+        pdoc.pdoc("ce_jax", output_directory=out)
+    except OSError as error:
+        raise UserError(f"--out: cannot write to {out}: {error.strerror}") from None
+    console.print(f"page: {out / 'ce_jax.html'}", markup=False, soft_wrap=True)
+    if open_page:
+        webbrowser.open((out / "ce_jax.html").resolve().as_uri())
+    return 0
