@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -65,8 +66,10 @@ def _decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, str
     """The text and the encoding it was read with."""
     named = encoding or next((name for mark, name in MARKS.items() if content.startswith(mark)), None)
     if named is None and b"\0" in content[:4096]:
-        evens, odds = content[:4096:2].count(0), content[1:4096:2].count(0)
-        named = "utf-16-le" if odds > 4 * evens else "utf-16-be" if evens > 4 * odds else None
+        # Half of the bytes of Latin text in UTF-16 are 0.
+        most = min(len(content), 4096) // 4
+        zeros = {"utf-16-le": content[1:4096:2].count(0), "utf-16-be": content[:4096:2].count(0)}
+        named = next((name for name, count in zeros.items() if count > most), None)
         if named is None:
             raise UserError(f"{path}: not a table of comma-separated values; this is no text")
     try:
@@ -96,6 +99,8 @@ def _preamble(lines: Sequence[str]) -> tuple[int, str, str | None]:
 def _recognised(lines: Sequence[str]) -> str:
     """The separator that gives most lines as many cells as the first line; a comma if there is none."""
     sample = [line for line in lines[: 4 * SAMPLE] if line.strip()][:SAMPLE]
+    if not sample:
+        return ","
 
     def votes(separator: str) -> float:
         widths = [_width(line, separator) for line in sample]
@@ -126,7 +131,10 @@ def _plain(lines: Sequence[str], start: int, separator: str) -> Iterator[tuple[s
 
 def _quoted(path: Path, lines: Sequence[str], start: int, separator: str) -> Iterator[tuple[str, int]]:
     """Rows of text with quoted cells, whose blanks, separators and line ends are part of the cell, and their lines."""
-    text = (f"{' '.join(line.split()) if separator == ' ' else line}\n" for line in lines[start:])
+    # Blanks behind a quotation mark that ends a cell; a doubled one is part of it.
+    behind = re.compile(rf'(?<!")" +(?={re.escape(separator)}|$)')
+    tidy = (lambda line: " ".join(line.split())) if separator == " " else (lambda line: behind.sub('"', line))
+    text = (f"{tidy(line)}\n" for line in lines[start:])
     reader = csv.reader(text, delimiter=separator, skipinitialspace=True, strict=True)
     before = 0
     while True:
