@@ -22,14 +22,15 @@ def run_names(name: str, workloads: Sequence[Config]) -> list[str]:
     ['quickstart-he', 'quickstart-saturated']
     """
     settings = [applying(flatten(as_dict(one))) for one in workloads]
-    keys = dict.fromkeys(key for one in settings for key in one)
-    # The keys that make workloads come first; others, which a data set brings along, where those leave two alike.
-    ordered = sorted(keys, key=lambda key: key.partition(".")[0] not in WORKLOAD_KEYS)
+    groups: dict[str, dict[str, None]] = {}  # the keys of a start given as a table belong to one value
+    for key in (key for one in settings for key in one):
+        top = key.partition(".")[0]
+        groups.setdefault(top if top in WORKLOAD_KEYS else key, {})[key] = None
     names = [name] * len(settings)
-    for key in ordered:
-        longer = [
-            f"{old}-{_part(key, one[key])}" if key in one else old for old, one in zip(names, settings, strict=True)
-        ]
+    # The keys that make workloads come first; others, which a data set brings along, where those leave two alike.
+    for group in sorted(groups, key=lambda group: group not in WORKLOAD_KEYS):
+        parts = [[_part(key, one[key]) for key in groups[group] if key in one] for one in settings]
+        longer = ["-".join([old, *own]) for old, own in zip(names, parts, strict=True)]
         if len(set(longer)) > len(set(names)):
             names = longer
     return [one[: max(len(name), LONGEST_OF_ALL)] for one in names]
