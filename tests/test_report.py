@@ -303,20 +303,27 @@ def test_other_pairs_metrics_and_levels_are_named(summary):
 
 def test_the_joined_sentence_counts_workloads_and_pools_nothing(summary):
     slower, unsure, lost = (copy.deepcopy(summary) for _ in range(3))
+    for record, model in ((slower, "linear"), (unsure, "cnn"), (lost, "my_module:make")):
+        record["workload"]["model"] = model
     slower["comparisons"][1] |= {"rmst_ratio": 1.5, "ci": [1.2, 1.9]}
     unsure["comparisons"][1] |= {"ci": [0.3, 1.2]}
     for target in ("0.9", "0.95"):
         set_reached(lost, target, 0.0, 0.0)
     said = comparing.joined_headline([summary, slower, unsure, lost])
-    assert said.startswith("In 1 of 4 workloads cross-entropy needed fewer steps than SSR on probabilities, 0.42 times")
-    for part in ("in 1 it needed more", "in 1 no difference could be shown", "in 1 they could not be compared"):
+    fewer = "in 1 of 4 workloads (mlp) cross-entropy needed fewer steps than SSR on probabilities, 0.42 times"
+    assert said.startswith(f"On iris · sgd: {fewer}")
+    others = ("(linear) it needed more", "(cnn) no difference could be shown", "(my_module:make) they could not be")
+    for part in [f"in 1 {other}" for other in others]:
         assert part in said
 
 
 def test_the_joined_sentence_of_ties_says_so(summary):
     summary["comparisons"][1] |= {"ci": [0.3, 1.2]}
     said = comparing.joined_headline([summary, summary])
-    assert said.startswith("In 2 of 2 workloads no difference in steps between cross-entropy and SSR on probabilities")
+    both = "(iris · mlp · sgd, iris · mlp · sgd)"  # nothing tells them apart
+    assert said.startswith(
+        f"In 2 of 2 workloads {both} no difference in steps between cross-entropy and SSR on probabilities"
+    )
     assert "fewer" not in said
 
 
@@ -436,7 +443,7 @@ def test_the_joined_page_links_to_each_run(tmp_path):
     page = Page(report.build_joined_report(tmp_path / "results" / "joined", folders, "two <models>"))
     links = {value for tag, name, value in page.attributes if (tag, name) == ("a", "href")}
     assert {"../a%20run/report.html", "../b/report.html", "figures/ratios.svg"} <= links
-    assert "In 2 of 2 workloads cross-entropy needed fewer steps" in page.text
+    assert "in 2 of 2 workloads (linear, mlp) cross-entropy needed fewer steps" in page.text
     assert "two <models>" in page.text
     assert (tmp_path / "results" / "joined" / "figures" / "ratios.png").is_file()
 

@@ -11,6 +11,8 @@ from ce_jax.comparing._chosen import point_parts, search_sentences, setting_text
 from ce_jax.comparing._formats import count, display_name, interval, known, metric_name, percent, ratio, share, text
 from ce_jax.comparing._redrawing import RUNNER_UP
 
+MOST_NAMED = 4
+"""Workloads that a sentence names; the others it counts."""
 FEW_SEEDS = 10  # below this a bootstrap interval is itself rough, and the caveats say so
 Summary = Mapping[str, Any]
 Status = Literal["faster", "slower", "open", "bound", "unreached", "untimed"]
@@ -168,7 +170,9 @@ def caveats(summary: Summary) -> list[str]:
 
 def joined_headline(summaries: Sequence[Summary]) -> str:
     """How often the first loss won over several workloads, in one sentence; nothing is pooled across them."""
-    compared = [pair for pair in map(main_pair, summaries) if pair]
+    shared, names = _told_apart(summaries)
+    pairs_of = [(name, pair) for name, pair in zip(names, map(main_pair, summaries), strict=True) if pair]
+    compared = [pair for _, pair in pairs_of]
     pairs = {(pair.a, pair.b) for pair in compared}
     if len(pairs) != 1:
         return f"{len(summaries)} workloads, each with its own finding below; they do not share one pair of losses."
@@ -191,17 +195,35 @@ def joined_headline(summaries: Sequence[Summary]) -> str:
     ]
     parts: list[str] = []
     for statuses, full, short in outcomes:
-        number = sum(pair.status in statuses for pair in compared)
-        if number:
-            parts.append(f"in {number} {short}" if parts else f"in {number} of {len(compared)} workloads {full}")
+        which = [name for name, pair in pairs_of if pair.status in statuses]
+        if which:
+            of = "" if parts else f" of {len(compared)} workloads"
+            parts.append(f"in {len(which)}{of} ({_some(which)}) {short if parts else full}")
     own = f"each loss at its own tuned {tuned_words(summaries[0])}"
     how = f"({level(summaries[0])} intervals; {own}; workloads are never pooled)"
-    return f"{_capital(', '.join(parts))} {how}."
+    where = f"on {shared}: " if shared else ""
+    return f"{_capital(where + ', '.join(parts))} {how}."
+
+
+def _told_apart(summaries: Sequence[Summary]) -> tuple[str, list[str]]:
+    """What workloads share, and the rest of each one's label; nothing and whole labels where a rest is empty."""
+    parts = [label(summary, summaries).split(" · ") for summary in summaries]
+    shared = [part for part in parts[0] if all(part in other for other in parts)]
+    rests = [[part for part in one if part not in shared] for one in parts]
+    if not all(rests):
+        return "", [" · ".join(one) for one in parts]
+    return " · ".join(shared), [" · ".join(rest) for rest in rests]
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names up to a few, then how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _told_by_start(summaries: Sequence[Summary]) -> str | None:
     """One sentence for workloads that differ in nothing but their start, and why; None for others."""
-    works = [{**summary["workload"], "start": None} for summary in summaries]
+    works = [{**summary["workload"], "start": None, "name": None} for summary in summaries]
     starts = {text(summary["workload"]["start"]) for summary in summaries}
     if len(starts) < len(summaries) or any(work != works[0] for work in works):
         return None

@@ -7,19 +7,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ce_jax.comparing import first_points, headline, joined_headline, on_cpu, text_table, wave_memory
+from ce_jax.comparing import first_points, headline, on_cpu, text_table, wave_memory
 from ce_jax.sweeping import row_block
 from ce_jax.training import segments
 from experiments.config import Config, as_dict, build, load_config
 from experiments.data import account_lines
 from experiments.errors import UserError
-from experiments.files import write_json
 from experiments.names import program
 from experiments.pages.index import write_index
-from experiments.pages.report import build_joined_report, build_report, read_run
+from experiments.pages.report import build_report, read_run
 from experiments.progress import shown_on
 from experiments.run.distributed import connect, leads
 from experiments.run.execute import run_workload
+from experiments.run.joining import JOINED, join, report_joined, show
+from experiments.run.naming import run_names
 from experiments.run.planning import plan_for
 from experiments.run.provenance import made_by_other_code, run_name
 from experiments.run.shards import parse_shard, scheduled_shard
@@ -56,12 +57,12 @@ def run_command(
     if dry_run:
         return _dry_run(name, workloads, console, budget)
     folders, waiting = [], False
-    for number, one in enumerate(workloads, 1):
+    for number, (run, one) in enumerate(zip(run_names(name, workloads), workloads, strict=True), 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
         start = "" if ":" in one.model else f", start {one.start}"
-        console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}{start}{of}")
+        console.print(f"[bold]{run}[/bold]: {one.dataset}, {one.model}, {one.optimizer}{start}{of}")
         with shown_on(console) as listener:
-            outcome = run_workload(name, one, out, command, listener, fresh, shard=share, budget=budget)
+            outcome = run_workload(run, one, out, command, listener, fresh, shard=share, budget=budget)
         if outcome.waiting:
             waiting = True
             console.print(f"shard {share} is done; {outcome.waiting}", markup=False, soft_wrap=True)
@@ -75,30 +76,17 @@ def run_command(
         folders.append(outcome.folder)
     if waiting or not leads():
         return 0
-    summaries = [read_run(folder).summary for folder in folders]
-    if len(summaries) > 1:
-        console.print(f"{joined_headline(summaries)}\n", markup=False)
-    for summary in summaries:
-        console.print(headline(summary), markup=False)
-    console.print(f"\n{text_table(summaries)}\n", markup=False, soft_wrap=True)
-    page = folders[0] / "report.html" if len(folders) == 1 else _join(name, workloads, folders, out)
+    show([read_run(folder).summary for folder in folders], console)
+    page = folders[0] / "report.html" if len(folders) == 1 else join(name, workloads, folders, out)
     console.print(f"report: {page}", markup=False, soft_wrap=True)
     write_index(out)
     return 0
 
 
-def _join(name: str, workloads: Sequence[Config], folders: Sequence[Path], out: Path) -> Path:
-    """One page for all workloads of a config, in a folder named like a run's."""
-    joined = out / f"{name}-{folders[0].name[-10:]}-joined"
-    joined.mkdir(parents=True, exist_ok=True)
-    write_json(joined / "config.json", [as_dict(one) for one in workloads])
-    return build_joined_report(joined, list(folders), name)
-
-
 def _dry_run(name: str, workloads: Sequence[Config], console: Console, budget: int | None) -> int:
-    for config in workloads:
+    for run, config in zip(run_names(name, workloads), workloads, strict=True):
         with precision(config.train.dtype):
-            workload = load_workload(name, config)
+            workload = load_workload(run, config)
             task = workload.task
             plan = plan_for(task, budget)
             points = len(first_points(config.sweep))
@@ -133,6 +121,8 @@ def report_command(run_dir: Path, console: Console) -> int:
     Raises:
       UserError: this is no run folder, or parts of the run are missing.
     """
+    if (run_dir / JOINED).exists():
+        return report_joined(run_dir, console)
     partial = run_dir.with_name(run_dir.name.removesuffix(".partial") + ".partial")
     if (partial / "config.json").exists() and not (run_dir / "summary.json").exists():
         run_dir = _put_together(partial, console)

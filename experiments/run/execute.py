@@ -11,6 +11,7 @@ from experiments.data import account_lines
 from experiments.files import write_arrays, write_json
 from experiments.pages.report import build_report
 from experiments.run.distributed import agreed, leads, open_jointly
+from experiments.run.naming import folder_of
 from experiments.run.provenance import describe, provenance, run_name
 from experiments.run.runs_table import run_table
 from experiments.run.shards import PartsMissing, Shard
@@ -57,7 +58,7 @@ def run_workload(
         workload = load_workload(name, config)
         for line in account_lines(workload.dataset.account):
             listener.say(line)
-        final = out / run_name(workload)
+        final = agreed(lambda: folder_of(run_name(workload), out))
         if agreed(lambda: final.exists() and not fresh):
             return Outcome(final, True)
         with open_jointly(final, fresh=fresh, shard=shard, warn=listener.say) as run:

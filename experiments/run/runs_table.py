@@ -9,12 +9,16 @@ import polars as pl
 from ce_jax.comparing import AnalysisOptions, Curves, diverged, marked, retired, times_to
 from ce_jax.sweeping import MEASURED
 from ce_jax.training import METRICS
+from experiments.run.applying import applying
 
 
 def run_table(
     flat_config: Mapping[str, Any], curves: Curves, tuning_seeds: int, options: AnalysisOptions
 ) -> pl.DataFrame:
-    """One row for each trained classifier: what it was, how it ended, when it reached each target."""
+    """One row for each trained classifier: what it was, how it ended, when it reached each target.
+
+    Of the config what applies: a data set has no column for an option that it has no use for.
+    """
     frames = []
     seeds = curves.seeds
     for loss, own in curves.losses.items():
@@ -43,10 +47,9 @@ def run_table(
         for metric in METRICS:
             columns[f"final/{metric}"] = pl.Series(own[metric][..., -1].ravel()).fill_nan(None)
         frames.append(pl.DataFrame(columns))
-    constants = {key: value for key, value in flat_config.items() if key not in ("loss",)}
+    constants = {key: value for key, value in applying(flat_config).items() if key not in ("loss",)}
     shown = [
         pl.lit(value if isinstance(value, str | int | float | bool) else str(value)).alias(key)
         for key, value in constants.items()
-        if value is not None
     ]
     return pl.concat(frames).with_columns(shown)
