@@ -23,15 +23,19 @@ def _at(y: int, num_classes: int, slope: mpf) -> list[mpf]:
     return [slope if k == y else mpf(0) for k in range(num_classes)]
 
 
+def _smoothed(y, num_classes, label_smoothing):
+    e = mpf(label_smoothing)
+    return [(1 - e) * (k == y) + e / num_classes for k in range(num_classes)]
+
+
 def _cross_entropy(p, y, label_smoothing=0.0):
-    e, K = mpf(label_smoothing), len(p)
-    targets = [(1 - e) * (k == y) + e / K for k in range(K)]
+    targets = _smoothed(y, len(p), label_smoothing)
     value = sum(t * _log_loss(x) for t, x in zip(targets, p, strict=True) if t)
     return value, [-t / x if x else mpf(0) for t, x in zip(targets, p, strict=True)]
 
 
-def _ssr(p, y):
-    residuals = [x - (k == y) for k, x in enumerate(p)]
+def _ssr(p, y, label_smoothing=0.0):
+    residuals = [x - t for x, t in zip(p, _smoothed(y, len(p), label_smoothing), strict=True)]
     return sum(r**2 for r in residuals), [2 * r for r in residuals]
 
 

@@ -45,6 +45,7 @@ MISUSE = {
 }
 KNOBS = [
     ("cross_entropy", "label_smoothing"),
+    ("ssr", "label_smoothing"),
     ("ssr_on_logits", "scale"),
     ("ssr_on_logits", "target"),
     ("power_loss", "beta"),
@@ -110,6 +111,7 @@ NOT_FINITE = (np.nan, np.inf, -np.inf)
 # Parameters and their ends; beyond an end, and where there is none at what is not finite, every form of a loss raises.
 OUT_OF_RANGE = {
     ("cross_entropy", "label_smoothing"): (0.0, 1.0, (-0.5, 1.5)),
+    ("ssr", "label_smoothing"): (0.0, 1.0, (-0.5, 1.5)),
     ("ssr_on_logits", "scale"): (0.0, 1e9, (-1e-3,)),
     ("ssr_on_logits", "target"): (-1e9, 1e9, ()),
     ("power_loss", "beta"): (0.0, 9.0, (-1,)),

@@ -29,6 +29,8 @@ CASES = [
     ("cross_entropy", {}, ROUNDING),
     ("cross_entropy", {"label_smoothing": 0.125}, ROUNDING),
     ("ssr", {}, ROUNDING),
+    ("ssr", {"label_smoothing": 0.125}, ROUNDING),
+    ("ssr", {"label_smoothing": 1.0}, 1e-4),
     ("true_class_ssr", {}, ROUNDING),
     ("ssr_on_logits", {"scale": 3.0, "target": 5.0}, ROUNDING),
     ("power_loss", {"beta": 0.0}, ROUNDING),

@@ -38,6 +38,18 @@ def _cross_entropy(p, p_y, onehot, label_smoothing=0.0):
     return (1 - label_smoothing) * plain - label_smoothing * jnp.mean(jnp.log(p), -1)
 
 
+def _ssr(logits, labels, where, label_smoothing=0.0):
+    def squares(p, p_y, onehot):
+        del p_y
+        if not label_smoothing:
+            return jnp.sum((p - onehot) ** 2, -1)
+        visible = jnp.ones_like(p) if where is None else jnp.asarray(where, p.dtype)
+        spread = label_smoothing * visible / jnp.sum(visible, -1, keepdims=True)
+        return jnp.sum((p - (1 - label_smoothing) * onehot - spread) ** 2, -1)
+
+    return _of_softmax(squares)(logits, labels, where)
+
+
 def _squentropy(logits, labels, where):
     onehot = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
     visible = jnp.ones_like(onehot) if where is None else where
@@ -96,7 +108,7 @@ def _entmax_loss(logits, labels, where, alpha=1.5):
 
 TEXTBOOK: dict[str, Formula] = {
     "cross_entropy": _of_softmax(_cross_entropy),
-    "ssr": _of_softmax(lambda p, p_y, onehot: jnp.sum((p - onehot) ** 2, -1)),
+    "ssr": _ssr,
     "true_class_ssr": _of_softmax(lambda p, p_y, onehot: (1 - p_y) ** 2),
     "ssr_on_logits": _ssr_on_logits,
     "lq_loss": _of_softmax(lambda p, p_y, onehot, q: (1 - p_y**q) / q),

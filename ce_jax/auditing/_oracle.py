@@ -34,10 +34,16 @@ class Row(NamedTuple):
     log_probs: Numbers
     probs: Numbers
     label: int
+    absent: int = 0  # how many classes are visible with the logit -inf
 
     def only(self, slope: Decimal) -> list[Decimal]:
         """`slope` at the label, 0 elsewhere."""
         return [slope if k == self.label else Decimal(0) for k in range(len(self.logits))]
+
+    def smoothed(self, label_smoothing: Decimal) -> list[Decimal]:
+        """The target: (1 - e) [k = y] + e / K."""
+        spread = label_smoothing / (len(self.probs) + self.absent)
+        return [(1 - label_smoothing) * (k == self.label) + spread for k in range(len(self.probs))]
 
     def residuals(self) -> list[Decimal]:
         """p_k - [k = y]."""
@@ -53,15 +59,15 @@ class Parts(NamedTuple):
 
 
 def _cross_entropy(row: Row, label_smoothing: Decimal = Decimal(0)) -> Parts:
-    spread = label_smoothing / len(row.probs)
-    targets = [(1 - label_smoothing) * (k == row.label) + spread for k in range(len(row.probs))]
+    targets = row.smoothed(label_smoothing)
     value = -sum((t * x for t, x in zip(targets, row.log_probs, strict=True) if t), Decimal(0))
     return Parts(value, [-t / p for t, p in zip(targets, row.probs, strict=True)])
 
 
-def _ssr(row: Row) -> Parts:
-    e = row.residuals()
-    return Parts(sum((x * x for x in e), Decimal(0)), [2 * x for x in e])
+def _ssr(row: Row, label_smoothing: Decimal = Decimal(0)) -> Parts:
+    e = [p - t for p, t in zip(row.probs, row.smoothed(label_smoothing), strict=True)]
+    absent = row.absent * (label_smoothing / (len(e) + row.absent)) ** 2
+    return Parts(sum((x * x for x in e), absent), [2 * x for x in e])
 
 
 def _true_class_ssr(row: Row) -> Parts:
@@ -292,12 +298,13 @@ def truth(
     for i, (z, y) in enumerate(zip(logits.astype(np.float64), labels, strict=True)):
         kept = np.flatnonzero(np.isfinite(z) & (True if where is None else where[i]))
         label = int(np.searchsorted(kept, y))
+        absent = int(np.sum(~np.isfinite(z) & (True if where is None else where[i])))
         given = {key: _decimals(x[kept] if x.ndim else x) for key, x in known.items()}
         definition = partial(DEFINITIONS[name], **given)
         numbers = [Decimal(float(x)) for x in z[kept]]
         digits = digits_for(z[kept])
         with localcontext(_context(digits)):
-            row = make_row(numbers, label, digits)
+            row = make_row(numbers, label, digits)._replace(absent=absent)
             parts = definition(row)
             _store(exact["value"], (i,), parts.value)
             for j, slope in zip(kept.tolist(), gradient(parts, row), strict=True):

@@ -2,7 +2,8 @@
 
 A file imports only from those above it:
 
-    _labels         where the label of every row points
+    _keywords       keywords of other libraries, answered by what to write instead
+    _labels         labels before JAX truncates them, and where they point
     _checks         dtypes, ranks and shapes, checked while a loss is traced; `validate_labels`
     _parameters     what a parameter of a loss may be: `RANGES`
     _arithmetic     elementary functions without the rounding error of their usual formula

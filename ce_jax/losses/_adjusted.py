@@ -14,6 +14,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import headroom, replace_value, subtract_exactly
 from ce_jax.losses._checks import Classes, check_classes
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import Labels
 from ce_jax.losses._odds import Odds, balance, log1p_odds, odds, sum_of_others
 from ce_jax.losses._parameters import check_number, check_prior
@@ -88,6 +89,7 @@ def _odds(
     return _adjusted_odds(classes, _along(classes.labels.axis, prior, z), check_number(tau, z, "tau"))
 
 
+@answers_unknown_keywords
 def logit_adjusted_cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -131,6 +133,7 @@ def logit_adjusted_cross_entropy(
     return o.finish(o.surprise)
 
 
+@answers_unknown_keywords
 def logit_adjusted_cross_entropy_grad(
     logits: ArrayLike,
     labels: ArrayLike,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer
 
-from ce_jax.losses._labels import Labels, fitting_labels, given_labels
+from ce_jax.losses._labels import Labels, Shape, fitting_labels, given_labels
 
 
 class Classes(NamedTuple):
@@ -48,7 +48,7 @@ def check_logits(logits: ArrayLike, axis: int, *, name: str = "logits") -> tuple
     return array.astype(jnp.promote_types(array.dtype, jnp.float32)), axis
 
 
-def check_where(where: ArrayLike | None, shape: tuple[int, ...]) -> Bool[Array, "..."] | None:
+def check_where(where: ArrayLike | None, shape: Shape) -> Bool[Array, "..."] | None:
     """Returns the mask as a boolean array broadcast to `shape`, or None."""
     if where is None:
         return None
@@ -58,7 +58,14 @@ def check_where(where: ArrayLike | None, shape: tuple[int, ...]) -> Bool[Array, 
     return broadcast(mask, shape, "where")
 
 
-def broadcast(array: Array, shape: tuple[int, ...], name: str) -> Array:
+def count_classes(where: Bool[Array, "..."] | None, shape: Shape, axis: int, dtype: jnp.dtype) -> Array:
+    """The number of visible classes of every row, with the class axis kept."""
+    if where is None:
+        return jnp.asarray(shape[axis], dtype)
+    return jnp.sum(where, axis, keepdims=True, dtype=dtype)
+
+
+def broadcast(array: Array, shape: Shape, name: str) -> Array:
     """Returns `array` repeated to `shape`."""
     try:
         return jnp.broadcast_to(array, shape)
@@ -69,7 +76,7 @@ def broadcast(array: Array, shape: tuple[int, ...], name: str) -> Array:
         ) from None
 
 
-def check_labels(labels: ArrayLike, shape: tuple[int, ...], axis: int) -> Integer[Array, "..."]:
+def check_labels(labels: ArrayLike, shape: Shape, axis: int) -> Integer[Array, "..."]:
     """Returns integer labels with a class axis of length 1; they are never broadcast."""
     array = jnp.asarray(fitting_labels(labels))
     if not jnp.issubdtype(array.dtype, jnp.integer):

@@ -9,25 +9,15 @@ diag(p) - p p^T; it does not depend on the label.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import replace_value
 from ce_jax.losses._bad_rows import poison, replace_bad
-from ce_jax.losses._checks import check_where
+from ce_jax.losses._checks import check_where, count_classes
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._odds import Odds, odds
-from ce_jax.losses._parameters import check_number
+from ce_jax.losses._parameters import check_number, is_zero
 from ce_jax.losses._softmax import log_softmax_along, soft_targets, softmax_with_peak
-
-
-def _is_zero(number: ArrayLike) -> bool:
-    return isinstance(number, (int, float)) and number == 0
-
-
-def _count_classes(where: Bool[Array, "..."] | None, shape: tuple[int, ...], axis: int, dtype: jnp.dtype) -> Array:
-    """The number of visible classes of every row, with the class axis kept."""
-    if where is None:
-        return jnp.asarray(shape[axis], dtype)
-    return jnp.sum(where, axis, keepdims=True, dtype=dtype)
 
 
 def _mean_surprise(o: Odds, where: ArrayLike | None) -> Float[Array, "..."]:
@@ -36,10 +26,11 @@ def _mean_surprise(o: Odds, where: ArrayLike | None) -> Float[Array, "..."]:
     drop = replace_bad(o.peak - o.logits, o.bad)
     if visible is not None:
         drop = jnp.where(visible, drop, 0)
-    classes = _count_classes(visible, drop.shape, o.axis, drop.dtype)
+    classes = count_classes(visible, drop.shape, o.axis, drop.dtype)
     return jnp.sum(drop, o.axis, keepdims=True) / jnp.maximum(classes, 1) + (o.surprise - o.gap)
 
 
+@answers_unknown_keywords
 def cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -76,7 +67,7 @@ def cross_entropy(
     Source: Good, Rational Decisions (1952); Bishop, Pattern Recognition and Machine Learning, 4.3.4.
     """
     o = odds(logits, labels, axis, where)
-    if _is_zero(label_smoothing):
+    if is_zero(label_smoothing):
         return o.finish(o.surprise)
     e = check_number(label_smoothing, o.logits, "label_smoothing")
     mean = _mean_surprise(o, where)
@@ -84,6 +75,7 @@ def cross_entropy(
     return o.finish((1 - e) * o.surprise + e * mean)
 
 
+@answers_unknown_keywords
 def cross_entropy_grad(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -105,16 +97,17 @@ def cross_entropy_grad(
     o = odds(logits, labels, axis, where)
     wrong = o.mark(o.wrong())
     for_others, for_label = wrong * o.softmax_of_others(), -wrong
-    if _is_zero(label_smoothing):
+    if is_zero(label_smoothing):
         return o.labels.place(for_others, for_label)
     e = check_number(label_smoothing, o.logits, "label_smoothing")
     visible = check_where(where, o.logits.shape)
-    spread = e / jnp.maximum(_count_classes(visible, o.logits.shape, o.axis, e.dtype), 1)
+    spread = e / jnp.maximum(count_classes(visible, o.logits.shape, o.axis, e.dtype), 1)
     for_label = (1 - e) * for_label + e * o.right()
     grad = o.labels.place(for_others, for_label) - spread
     return grad if visible is None else jnp.where(visible | o.bad, grad, 0)
 
 
+@answers_unknown_keywords
 def cross_entropy_with_targets(
     logits: ArrayLike, targets: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -144,6 +137,7 @@ def cross_entropy_with_targets(
     return jnp.squeeze(poison(-jnp.sum(t * log_p, axis, keepdims=True), bad), axis)
 
 
+@answers_unknown_keywords
 def cross_entropy_with_targets_grad(
     logits: ArrayLike, targets: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

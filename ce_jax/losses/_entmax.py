@@ -25,6 +25,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ce_jax.losses._arithmetic import LARGE, box_cox, deviations, headroom, subtract_exactly
 from ce_jax.losses._bad_rows import poison, replace_bad
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import Labels, class_index
 from ce_jax.losses._parameters import check_number, check_range
 from ce_jax.losses._softmax import softmax_along, visible_logits
@@ -195,6 +196,7 @@ def _entmax_jvp(axis, alpha, primals, tangents):
     return p, s * deviations(w, tangents[0], axis) + moved * tangents[1]
 
 
+@answers_unknown_keywords
 def entmax(
     logits: ArrayLike, *, alpha: ArrayLike = 1.5, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

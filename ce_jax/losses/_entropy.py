@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._bad_rows import poison, replace_bad
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import class_index
 from ce_jax.losses._odds import odds
 from ce_jax.losses._softmax import find_peak, softmax_along, visible_logits
@@ -44,6 +45,7 @@ def _entropy_jvp(axis, primals, tangents):
     return entropy_along(axis, z), jnp.sum(slope * dz, axis, keepdims=True)
 
 
+@answers_unknown_keywords
 def entropy(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> Float[Array, "..."]:
     """Entropy of the softmax of `logits`, H = -sum_k p_k log p_k, in nats.
 
@@ -73,6 +75,7 @@ def entropy(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
     return jnp.squeeze(poison(entropy_along(axis, z), bad), axis)
 
 
+@answers_unknown_keywords
 def log_prob(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

@@ -24,6 +24,7 @@ from ce_jax.losses._bad_rows import poison, replace_bad
 from ce_jax.losses._checks import check_classes
 from ce_jax.losses._cross_entropy import cross_entropy, cross_entropy_grad
 from ce_jax.losses._entmax import Entmax, entmax_along, raised, solve, static_alpha
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import Labels
 from ce_jax.losses._parameters import check_number
 from ce_jax.losses._power import power_score_of_label
@@ -106,6 +107,7 @@ def _value(r: _Rows, alpha: float | None) -> Rows:
     return _value_at(lax.stop_gradient(known), r.logits, r.beta, r.slope(e, alpha), by_beta, r.labels)
 
 
+@answers_unknown_keywords
 def fenchel_young_loss(
     logits: ArrayLike, labels: ArrayLike, *, alpha: ArrayLike = 1.5, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -148,6 +150,7 @@ def fenchel_young_loss(
     return jnp.squeeze(poison(_value(r, known), r.bad), r.labels.axis)
 
 
+@answers_unknown_keywords
 def fenchel_young_loss_grad(
     logits: ArrayLike, labels: ArrayLike, *, alpha: ArrayLike = 1.5, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ce_jax.losses._bad_rows import poison, replace_bad
 from ce_jax.losses._checks import check_classes
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import Labels
 
 Rows = Float[Array, "..."]
@@ -28,6 +29,7 @@ def _logarithm_jvp(primals, tangents):
     return logarithm(x), tangent / jnp.where(x == 0, 1, x) * huge * huge
 
 
+@answers_unknown_keywords
 def cross_entropy_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
     """Cross-entropy of given probabilities, L = -log p_y, the textbook form.
 
@@ -53,6 +55,7 @@ def cross_entropy_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int =
     return jnp.squeeze(poison(-logarithm(at_label), bad), c.labels.axis)
 
 
+@answers_unknown_keywords
 def cross_entropy_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
     """Gradient of `cross_entropy_from_probs` with respect to the probabilities, -1/p_y at the label, 0 elsewhere.
 
@@ -73,6 +76,7 @@ def _probability_residuals(probs: ArrayLike, labels: ArrayLike, axis: int) -> tu
     return residual, replace_bad(c.for_every_class(bad) - 1, bad, 1.0), bad, c.labels
 
 
+@answers_unknown_keywords
 def ssr_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
     """Sum of squared residuals of given probabilities, sum_k (p_k - [k = y])^2.
 
@@ -94,6 +98,7 @@ def ssr_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Fl
     return jnp.squeeze(poison(jnp.sum(residual**2, y.axis, keepdims=True), bad), y.axis)
 
 
+@answers_unknown_keywords
 def ssr_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
     """Gradient of `ssr_from_probs` with respect to the probabilities, 2 (p_k - [k = y]).
 
@@ -106,6 +111,7 @@ def ssr_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) 
     return jnp.where(bad, jnp.nan, 2 * residual)
 
 
+@answers_unknown_keywords
 def true_class_ssr_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
     """Squared residual of the true class alone, (1 - p_y)^2, of given probabilities: the textbook form.
 
@@ -127,6 +133,7 @@ def true_class_ssr_from_probs(probs: ArrayLike, labels: ArrayLike, *, axis: int 
     return jnp.squeeze(poison(at_label**2, bad), y.axis)
 
 
+@answers_unknown_keywords
 def true_class_ssr_from_probs_grad(probs: ArrayLike, labels: ArrayLike, *, axis: int = -1) -> Float[Array, "..."]:
     """Gradient of `true_class_ssr_from_probs` with respect to the probabilities: -2 (1 - p_y) at the label, else 0.
 

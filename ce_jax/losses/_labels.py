@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Bool, Int
 # From so many classes on, one gather or scatter per row beats a comparison with every class; measured on CPU.
 MANY_CLASSES = 64
 
+Shape = tuple[Any, ...]  # integers, or symbols under `jax.export`
 INT32 = np.iinfo(np.int32)
 
 
@@ -53,7 +54,12 @@ def fitting_labels(labels: Any) -> Any:
     return fitting
 
 
-def class_index(shape: tuple[int, ...], axis: int) -> Int[Array, "..."]:
+def is_many(classes: Any) -> bool:
+    """Whether there are `MANY_CLASSES` or more; a symbolic number, under `jax.export`, counts as few."""
+    return isinstance(classes, int) and classes >= MANY_CLASSES
+
+
+def class_index(shape: Shape, axis: int) -> Int[Array, "..."]:
     """The index of every entry along the class axis."""
     return lax.broadcasted_iota(jnp.int32, shape, axis)
 
@@ -69,13 +75,13 @@ class Labels:
     index: Array | np.ndarray  # integers, or their float0 tangents
     axis: int = field(metadata={"static": True})
 
-    def mask(self, shape: tuple[int, ...]) -> Bool[Array, "..."]:
+    def mask(self, shape: Shape) -> Bool[Array, "..."]:
         """True at the label of every row."""
         return class_index(shape, self.axis) == self.index
 
     def pick(self, values: Array) -> Array:
         """The entry of every row at its label."""
-        if self.axis < values.ndim - 1 and values.shape[self.axis] < MANY_CLASSES:
+        if self.axis < values.ndim - 1 and not is_many(values.shape[self.axis]):
             picked = jnp.where(self.mask(values.shape), values, jnp.zeros((), values.dtype))
             return jnp.sum(picked, self.axis, keepdims=True)
         return jnp.take_along_axis(values, self.index, self.axis, mode="promise_in_bounds")
@@ -83,7 +89,7 @@ class Labels:
     def place(self, values: Array, at_label: ArrayLike) -> Array:
         """`values` with the entry at the label of every row replaced."""
         at_label = jnp.asarray(at_label, values.dtype)
-        if values.shape[self.axis] < MANY_CLASSES:
+        if not is_many(values.shape[self.axis]):
             return jnp.where(self.mask(values.shape), at_label, values)
         rows = jnp.broadcast_to(at_label, self.index.shape)
         return jnp.put_along_axis(values, self.index, rows, self.axis, inplace=False, mode="promise_in_bounds")

@@ -7,9 +7,11 @@ from jaxtyping import Array, ArrayLike, Float
 from ce_jax.losses._arithmetic import subtract_exactly
 from ce_jax.losses._bad_rows import poison
 from ce_jax.losses._checks import check_classes
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._odds import balance, sum_of_others
 
 
+@answers_unknown_keywords
 def log_odds(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

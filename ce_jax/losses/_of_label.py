@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import LARGE, box_cox, replace_value
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._odds import odds
 from ce_jax.losses._parameters import check_number
 
 
+@answers_unknown_keywords
 def true_class_ssr(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -41,6 +43,7 @@ def true_class_ssr(
     return o.finish(o.wrong() ** 2)
 
 
+@answers_unknown_keywords
 def true_class_ssr_grad(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -57,6 +60,7 @@ def true_class_ssr_grad(
     return o.labels.place(slope * o.softmax_of_others(), -slope)
 
 
+@answers_unknown_keywords
 def mean_absolute_error(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -86,6 +90,7 @@ def mean_absolute_error(
     return o.finish(2 * o.wrong())
 
 
+@answers_unknown_keywords
 def mean_absolute_error_grad(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -101,6 +106,7 @@ def mean_absolute_error_grad(
     return o.labels.place(slope * o.softmax_of_others(), -slope)
 
 
+@answers_unknown_keywords
 def lq_loss(
     logits: ArrayLike, labels: ArrayLike, *, q: ArrayLike = 0.7, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -134,6 +140,7 @@ def lq_loss(
     return o.finish(box_cox(o.surprise, o.right(), check_number(q, o.logits, "q")))
 
 
+@answers_unknown_keywords
 def lq_loss_grad(
     logits: ArrayLike, labels: ArrayLike, *, q: ArrayLike = 0.7, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -149,6 +156,7 @@ def lq_loss_grad(
     return o.labels.place(slope * o.softmax_of_others(), -slope)
 
 
+@answers_unknown_keywords
 def focal_loss(
     logits: ArrayLike, labels: ArrayLike, *, gamma: ArrayLike = 2.0, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -183,6 +191,7 @@ def focal_loss(
     return o.finish(replace_value(damping * finite, damping * o.surprise))
 
 
+@answers_unknown_keywords
 def focal_loss_grad(
     logits: ArrayLike, labels: ArrayLike, *, gamma: ArrayLike = 2.0, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -200,6 +209,7 @@ def focal_loss_grad(
     return o.labels.place(slope * o.softmax_of_others(), -slope)
 
 
+@answers_unknown_keywords
 def poly1_loss(
     logits: ArrayLike, labels: ArrayLike, *, epsilon: ArrayLike = 1.0, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -230,6 +240,7 @@ def poly1_loss(
     return o.finish(o.surprise + check_number(epsilon, o.logits, "epsilon") * o.wrong())
 
 
+@answers_unknown_keywords
 def poly1_loss_grad(
     logits: ArrayLike, labels: ArrayLike, *, epsilon: ArrayLike = 1.0, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

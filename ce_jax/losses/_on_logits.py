@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ce_jax.losses._bad_rows import poison, replace_bad
 from ce_jax.losses._checks import check_classes, check_logits
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import Labels
 from ce_jax.losses._odds import odds
 from ce_jax.losses._parameters import check_number
@@ -81,6 +82,7 @@ def _residuals(
     return _Residuals(at_label, z, others, y, wrong_classes, bad, impossible)
 
 
+@answers_unknown_keywords
 def ssr_on_logits(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -120,6 +122,7 @@ def ssr_on_logits(
     return r.finish(check_number(scale, rest, "scale") * r.at_label**2 + rest)
 
 
+@answers_unknown_keywords
 def ssr_on_logits_grad(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -140,6 +143,7 @@ def ssr_on_logits_grad(
     return r.finish_grad(2 * check_number(scale, r.at_label, "scale") * r.at_label, 2 * r.elsewhere())
 
 
+@answers_unknown_keywords
 def squentropy(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -172,6 +176,7 @@ def squentropy(
     return r.finish(o.surprise + r.squares() / r.wrong_classes)
 
 
+@answers_unknown_keywords
 def squentropy_grad(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -198,6 +203,7 @@ def _unlabelled(
     return z, y.axis, ~(label_ok & jnp.isfinite(jnp.max(z, y.axis, keepdims=True)))
 
 
+@answers_unknown_keywords
 def z_loss(
     logits: ArrayLike, labels: ArrayLike | None = None, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -227,6 +233,7 @@ def z_loss(
     return jnp.squeeze(poison(logsumexp_along(axis, replace_bad(z, bad)) ** 2, bad), axis)
 
 
+@answers_unknown_keywords
 def z_loss_grad(
     logits: ArrayLike, labels: ArrayLike | None = None, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

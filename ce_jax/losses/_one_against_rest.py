@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ce_jax.losses._bad_rows import poison, replace_bad
 from ce_jax.losses._checks import check_classes
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import Labels
 
 Rows = Float[Array, "..."]
@@ -69,6 +70,7 @@ def _rows(logits: ArrayLike, labels: ArrayLike, axis: int, where: ArrayLike | No
     return _Rows(replace_bad(z, bad), y, bad)
 
 
+@answers_unknown_keywords
 def sigmoid_binary_cross_entropy(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -101,6 +103,7 @@ def sigmoid_binary_cross_entropy(
     return jnp.squeeze(poison(_sum_of_softplus(r.logits, r.labels), r.bad), r.labels.axis)
 
 
+@answers_unknown_keywords
 def sigmoid_binary_cross_entropy_grad(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

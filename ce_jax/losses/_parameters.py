@@ -78,6 +78,11 @@ def check_number(value: ArrayLike, like: Array, name: str) -> Array:
     return scalar
 
 
+def is_zero(number: ArrayLike) -> bool:
+    """Whether a parameter is a plain 0, for which the shorter formula is taken."""
+    return isinstance(number, int | float) and number == 0
+
+
 def check_prior(prior: ArrayLike) -> None:
     """Checks the frequencies of classes where they are concrete.
 

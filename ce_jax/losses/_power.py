@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import box_cox, deviations, exponential_minus_one, power
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._parameters import check_number
 
@@ -136,6 +137,7 @@ def _difference_jvp(primals, tangents):
     return _difference(o, beta), (lifted.residual + lifted.constant) * relative - of_sum
 
 
+@answers_unknown_keywords
 def power_loss(
     logits: ArrayLike, labels: ArrayLike, *, beta: ArrayLike = 0.5, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -171,6 +173,7 @@ def power_loss(
     return o.finish(of_label + o.wrong() * o.power_of_wrong(b) * _sum_of_powers(o, b))
 
 
+@answers_unknown_keywords
 def power_loss_grad(
     logits: ArrayLike, labels: ArrayLike, *, beta: ArrayLike = 0.5, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import deviations
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import class_index
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._ssr import others_of
@@ -68,6 +69,7 @@ def _matrix(hvp: Callable[[Odds, Rows], Rows], o: Odds) -> Rows:
     return columns(jnp.arange(o.logits.shape[o.axis]))
 
 
+@answers_unknown_keywords
 def cross_entropy_hvp(
     logits: ArrayLike, labels: ArrayLike, vector: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -93,6 +95,7 @@ def cross_entropy_hvp(
     return _cross_entropy_hvp(o, _check_vector(vector, o))
 
 
+@answers_unknown_keywords
 def cross_entropy_hessian(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -111,6 +114,7 @@ def cross_entropy_hessian(
     return _matrix(_cross_entropy_hvp, odds(logits, labels, axis, where))
 
 
+@answers_unknown_keywords
 def ssr_hvp(
     logits: ArrayLike, labels: ArrayLike, vector: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -137,6 +141,7 @@ def ssr_hvp(
     return _ssr_hvp(o, _check_vector(vector, o))
 
 
+@answers_unknown_keywords
 def ssr_hessian(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

@@ -21,6 +21,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from ce_jax.losses._arithmetic import exponential_from, subtract_exactly
 from ce_jax.losses._bad_rows import replace_bad
 from ce_jax.losses._checks import check_logits, check_targets, check_where
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import Labels, class_index
 
 Rows = Float[Array, "..."]
@@ -142,6 +143,7 @@ def soft_targets(
     return replace_bad(z, bad), replace_bad(t, bad, first), bad, axis
 
 
+@answers_unknown_keywords
 def softmax(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> Float[Array, "..."]:
     """Probabilities p_k = exp(z_k) / sum_j exp(z_j) over the visible classes.
 
@@ -162,6 +164,7 @@ def softmax(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
     return softmax_along(axis, z)
 
 
+@answers_unknown_keywords
 def log_softmax(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> Float[Array, "..."]:
     """Logarithms of `softmax`, exact even where the probability rounds to 1.
 
@@ -182,6 +185,7 @@ def log_softmax(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None = 
     return log_softmax_along(axis, z)
 
 
+@answers_unknown_keywords
 def logsumexp(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> Float[Array, "..."]:
     """log sum_k exp(z_k) over the visible classes, with the softmax as its derivative.
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._odds import Odds, odds
 
 Rows = Float[Array, "..."]
@@ -60,6 +61,7 @@ def _one_minus_cosine_jvp(primals, tangents):
     return _one_minus_cosine(*primals), slope * tangents[0]
 
 
+@answers_unknown_keywords
 def spherical_score(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -93,6 +95,7 @@ def spherical_score(
     return o.finish(_one_minus_cosine(_half_balance(o), squares, o.right(), o.wrong()))
 
 
+@answers_unknown_keywords
 def spherical_score_grad(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

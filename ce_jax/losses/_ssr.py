@@ -10,6 +10,15 @@ u = 1 - p_y and q the softmax of the other classes, so that p_j = u q_j, and wit
 The one difference left, q_j - S = sum_k q_k (q_j - q_k), is taken from residuals r_j = q_j - c that are computed as
 such: q_j - S = r_j - sum_k q_k r_k for every constant c. Where another class leads, c is its q (= 1/T) and
 r_j = expm1(z_j - z_a) / T, exact at ties and near them; where the label leads, p_y outweighs the difference and c = 0.
+
+With label smoothing e the target is t_k = (1 - e) [k = y] + e / K, and with D = u (1 + S) - e
+
+    SSR = u^2 (1 + S) - 2 e u + e^2 (1 - 1/K)   dSSR/dz_y = -2 p_y u D   dSSR/dz_j = 2 u q_j [u (q_j - S) + p_y D]
+
+for e / K drops out of every difference of residuals. The value is taken as the sum of the squares that it is, of
+p_j - t_j = u q_j - e / K and t_y - p_y = u - e (1 - 1/K). In the tails neither a residual nor D cancels: u is tiny, or
+near 1 and then D is near 1 + S - e. Where the model predicts the target, residuals and D are 0 and have the rounding
+error of e: value and gradient are exact relative to their size nearby.
 """
 
 from typing import NamedTuple
@@ -21,8 +30,11 @@ from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import deviations, exponential_minus_one, replace_value
 from ce_jax.losses._bad_rows import poison
-from ce_jax.losses._labels import MANY_CLASSES
+from ce_jax.losses._checks import check_where, count_classes
+from ce_jax.losses._keywords import answers_unknown_keywords
+from ce_jax.losses._labels import is_many
 from ce_jax.losses._odds import Odds, odds
+from ce_jax.losses._parameters import check_number, is_zero
 from ce_jax.losses._softmax import soft_targets, softmax_along, softmax_with_peak
 
 Rows = Float[Array, "..."]
@@ -45,7 +57,7 @@ def others_of(o: Odds) -> Others:
     residual = jnp.where(behind, exponential_minus_one(powers, o.logits - o.shift), powers)  # T r_j
     mean = jnp.sum(powers * residual, o.axis, keepdims=True) * scale
     centred = residual - mean
-    if o.logits.shape[o.axis] >= MANY_CLASSES:
+    if is_many(o.logits.shape[o.axis]):
         # Near ties the entries of the gradient are as small as q_j times the rounding error of the mean is large.
         centred -= jnp.sum(powers * centred, o.axis, keepdims=True) * scale
     # S = sum_k q_k (c + r_k) = c + sum_k q_k r_k, with c = 1/T where another class leads and 0 elsewhere.
@@ -79,26 +91,37 @@ def _sum_of_squares_jvp(primals, tangents):
     return sum_of_squares(o), jnp.sum(slope * tangents[0].logits, o.axis, keepdims=True)
 
 
-def ssr(logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> Float[Array, "..."]:
+@answers_unknown_keywords
+def ssr(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    axis: int = -1,
+    where: ArrayLike | None = None,
+    label_smoothing: ArrayLike = 0.0,
+) -> Float[Array, "..."]:
     """Sum of squared residuals between the softmax of `logits` and the one-hot label.
 
     SSR = sum_k (p_k - [k = y])^2, over all classes, without a factor 1/2 or 1/K: 0 when right, 2 when another class has
     probability 1. (The Brier score of two classes that counts one output is half of this; the textbook form that looks
     at the true class alone is `true_class_ssr`.) The gradient is 2 p_i (e_i - sum_k p_k e_k) with e = p - onehot, see
-    `ssr_grad`. Value and gradient keep their precision however far the label is ahead or behind.
+    `ssr_grad`. Value and gradient keep their precision however far the label is ahead or behind. With `label_smoothing`
+    e the target is (1 - e) [k = y] + e / K over all K visible classes, as in `cross_entropy`; then they keep it but
+    where the prediction is the target, and have the rounding error of the target there.
 
     Args:
       logits: floating point [..., K].
       labels: integers [...], the class of every row.
       axis: the class axis of `logits`.
       where: boolean, broadcast to the logits; classes where it is False are left out.
+      label_smoothing: number e in 0..1, may be traced.
 
     Returns:
       One value per row [...] in 0..2, float32 for half precision. A label that is out of range or hidden gives NaN, and
       so does a row that holds NaN or +inf.
 
     Raises:
-      TypeError, ValueError: a dtype or shape does not fit; raised when traced.
+      TypeError, ValueError: a dtype, a shape or a concrete parameter does not fit; raised when traced.
 
     >>> [f"{loss:.5g}" for loss in ssr(jnp.array([[0.0, 0.0], [20.0, 0.0]]), jnp.array([0, 0]))]
     ['0.5', '8.4967e-18']
@@ -106,17 +129,32 @@ def ssr(logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLik
     Source: Brier, Verification of Forecasts Expressed in Terms of Probability (1950).
     """
     o = odds(logits, labels, axis, where)
-    squares = sum_of_squares(o)
-    return o.finish(o.wrong() ** 2 * (1 + squares))
+    squares, wrong = sum_of_squares(o), o.wrong()
+    if is_zero(label_smoothing):
+        return o.finish(wrong**2 * (1 + squares))
+    e, visible = check_number(label_smoothing, o.logits, "label_smoothing"), check_where(where, o.logits.shape)
+    e = jnp.where(o.bad, 0, e)  # for `poison` to find a slope other than 0
+    spread = e / jnp.maximum(count_classes(visible, o.logits.shape, o.axis, e.dtype), 1)
+    moved = wrong**2 * (1 + squares) - 2 * e * wrong + e * (e - spread)
+    u, q, e, spread = lax.stop_gradient((wrong, o.softmax_of_others(), e, spread))
+    residual = o.labels.place(u * q - spread, u - (e - spread))
+    shown = residual if visible is None else jnp.where(visible, residual, 0)
+    return o.finish(replace_value(moved, jnp.sum(shown**2, o.axis, keepdims=True)))
 
 
+@answers_unknown_keywords
 def ssr_grad(
-    logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
+    logits: ArrayLike,
+    labels: ArrayLike,
+    *,
+    axis: int = -1,
+    where: ArrayLike | None = None,
+    label_smoothing: ArrayLike = 0.0,
 ) -> Float[Array, "..."]:
     """Gradient of `ssr` with respect to the logits, written by hand.
 
     -2 p_y u^2 (1 + S) at the label and 2 u^2 q_j [(q_j - S) + (1 + S) p_y] elsewhere, derived at the top of this
-    module. Args and errors as in `ssr`.
+    module, with what label smoothing adds. Args and errors as in `ssr`.
 
     Returns:
       Array of the shape of `logits`; 0 at hidden classes, NaN in rows whose loss is NaN.
@@ -125,11 +163,18 @@ def ssr_grad(
     ['-8.2446e-09', '8.2446e-09']
     """
     o = odds(logits, labels, axis, where)
-    size = o.mark(2 * o.wrong() ** 2)
-    pull = (1 + sum_of_squares(o)) * o.right()
-    return o.labels.place(size * o.softmax_of_others() * (difference(o) + pull), -size * pull)
+    if is_zero(label_smoothing):
+        size = o.mark(2 * o.wrong() ** 2)
+        pull = (1 + sum_of_squares(o)) * o.right()
+        return o.labels.place(size * o.softmax_of_others() * (difference(o) + pull), -size * pull)
+    e = check_number(label_smoothing, o.logits, "label_smoothing")
+    wrong = o.wrong()
+    size = o.mark(2 * wrong)
+    pull = (wrong * (1 + sum_of_squares(o)) - e) * o.right()
+    return o.labels.place(size * o.softmax_of_others() * (wrong * difference(o) + pull), -size * pull)
 
 
+@answers_unknown_keywords
 def ssr_with_targets(
     logits: ArrayLike, targets: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -162,6 +207,7 @@ def ssr_with_targets(
     return jnp.squeeze(poison(replace_value(jnp.sum(moved, axis, keepdims=True), value), bad), axis)
 
 
+@answers_unknown_keywords
 def ssr_with_targets_grad(
     logits: ArrayLike, targets: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

@@ -6,6 +6,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from ce_jax.losses._bad_rows import poison, replace_bad
 from ce_jax.losses._checks import check_classes
+from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import Labels
 
 Rows = Float[Array, "..."]
@@ -33,6 +34,7 @@ def _stable_sum_jvp(primals, tangents):
     return _stable_sum(*primals), jnp.sum(slope * tangents[0], labels.axis, keepdims=True)
 
 
+@answers_unknown_keywords
 def stablemax_cross_entropy(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
@@ -72,6 +74,7 @@ def stablemax_cross_entropy(
     return jnp.squeeze(poison(value, bad), y.axis)
 
 
+@answers_unknown_keywords
 def stablemax_cross_entropy_grad(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:

@@ -21,6 +21,7 @@ def halving(num_classes: int) -> NDArray[np.float64]:
 
 # Options that a loss is audited at, beside its defaults; all can be traced, so each loss is compiled once.
 OPTIONS: dict[str, tuple[Mapping[str, Option], ...]] = {
+    "ssr": ({}, {"label_smoothing": 0.125}),
     "lq_loss": ({"q": 0.0}, {"q": 0.5}, {"q": 1.0}),
     "power_loss": ({"beta": 0.0}, {"beta": 0.5}, {"beta": 1.0}),
     "logit_adjusted_cross_entropy": ({"prior": halving, "tau": 1.0}, {"prior": halving, "tau": 0.5}),
