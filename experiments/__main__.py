@@ -201,7 +201,7 @@ def install_completion(*, shell: Literal["bash", "zsh", "fish"] | None = None, o
 
 @app.command
 def index(folder: Path = Path("results")) -> int:
-    """Write one page over all runs of a folder, searched and sorted in the browser; `run` keeps it up to date.
+    """Write one page over all runs of a folder, to search and sort; from then on `run` keeps it up to date.
 
     Example: `ce-jax index results`
 

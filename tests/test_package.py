@@ -58,7 +58,7 @@ HOUSE = (
     "experiments.__main__",
 )
 # What a function may import when it is called: libraries that are optional, or slow to import and rarely needed.
-WHEN_CALLED = {"equinox", "flax", "mlxtend", "pdoc", "sklearn", "torch"}
+WHEN_CALLED = {"equinox", "flax", "mlxtend", "pdoc", "resource", "sklearn", "torch"}
 
 
 def module_name(path):

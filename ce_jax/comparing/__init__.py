@@ -1,8 +1,8 @@
 """The comparison of losses as one procedure, from arrays to a sentence; read from the top of this list.
 
-`_options` settings and their defaults; `_points` what is tried; `_parts` splits and scaling; `_arms` the losses
-compared; `_curves` what was measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen, report;
-`_task`, `_trial`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices; `_redrawing` the
+`_options` settings and their defaults; `_points` what is tried; `_parts` and `_drawn` splits and scaling; `_arms` the
+losses compared; `_curves` what was measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen,
+report; `_task`, `_trial`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices; `_redrawing` the
 procedure again on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words` and `_table` how they are
 told; `_compare` all of it in one call. Nothing here opens a file.
 """
@@ -26,6 +26,7 @@ from ce_jax.comparing._chosen import chosen_parts, listed, point_parts, search_s
 from ce_jax.comparing._compare import Comparison, compare, describe
 from ce_jax.comparing._cost import lane_cost
 from ce_jax.comparing._curves import Curves, LossCurves, joined_seeds, marked
+from ce_jax.comparing._drawn import KEPT, DrawnSplits, drawn_parts_of, make_splits, parts_of, split_drawer
 from ce_jax.comparing._formats import count, display_name, interval, known, metric_name, percent, ratio, share, text
 from ce_jax.comparing._options import (
     AnalysisOptions,
@@ -38,16 +39,8 @@ from ce_jax.comparing._options import (
     Zipf,
     check_together,
 )
-from ce_jax.comparing._parts import (
-    kept_counts,
-    make_splits,
-    part_sizes,
-    parts_of,
-    scaled,
-    split_indices,
-    stratified_share,
-)
-from ce_jax.comparing._planning import lane_memory, plan_task, wave_memory
+from ce_jax.comparing._parts import kept_counts, part_sizes, scaled, split_indices, stratified_share
+from ce_jax.comparing._planning import data_memory, lane_memory, plan_task, wave_memory
 from ce_jax.comparing._points import Point, first_points, grid_points
 from ce_jax.comparing._protocol import Ask, Listener, Train, Trained, one_by_one, rates_beyond, tune_and_report
 from ce_jax.comparing._redrawing import Redrawn, redrawn_choices, sureness
@@ -76,12 +69,14 @@ from ce_jax.comparing._words import (
 
 __all__ = [
     "INTERVALS",
+    "KEPT",
     "AnalysisOptions",
     "Arm",
     "Ask",
     "Choice",
     "Comparison",
     "Curves",
+    "DrawnSplits",
     "Listener",
     "LossCurves",
     "PartOptions",
@@ -112,9 +107,11 @@ __all__ = [
     "compare",
     "count",
     "cut",
+    "data_memory",
     "describe",
     "display_name",
     "diverged",
+    "drawn_parts_of",
     "final_scores",
     "finding",
     "first_loss",
@@ -156,6 +153,7 @@ __all__ = [
     "share",
     "shown_target",
     "speed_rows",
+    "split_drawer",
     "split_indices",
     "stratified_share",
     "summarise",

@@ -11,6 +11,7 @@ import numpy as np
 
 from ce_jax.comparing._arms import arms_of
 from ce_jax.comparing._curves import Curves, joined_seeds
+from ce_jax.comparing._drawn import DrawnSplits, drawn_parts_of, split_drawer
 from ce_jax.comparing._options import (
     AnalysisOptions,
     PartOptions,
@@ -22,7 +23,6 @@ from ce_jax.comparing._options import (
     Zipf,
     check_together,
 )
-from ce_jax.comparing._parts import make_splits
 from ce_jax.comparing._planning import plan_task
 from ce_jax.comparing._protocol import Listener, tune_and_report
 from ce_jax.comparing._summary import summarise
@@ -191,10 +191,10 @@ def compare(
     check_together(sweep, analysis)
     arms = arms_of(losses)
     all_seeds = range(first_seed, first_seed + tuning_seeds + seeds)
-    splits, class_names = _data(inputs, labels, parts, all_seeds, dtype)
+    splits, class_names, input_shape = _data(inputs, labels, parts, all_seeds, dtype)
     with jax.enable_x64(dtype == "float64"):
         task = Task(
-            model=as_model(model, len(class_names), splits.train.inputs.shape[splits.train.labels.ndim :]),
+            model=as_model(model, len(class_names), input_shape),
             arms=arms,
             splits=splits,
             num_classes=len(class_names),
@@ -224,8 +224,7 @@ def describe(
     task: Task, name: str, dataset: str, class_names: Sequence[str], parts: PartOptions | None = None
 ) -> dict[str, Any]:
     """`workload` in a summary: what was compared on what; `training_counts` are the fewest and most of a class."""
-    train = task.splits.train.labels
-    counts = np.bincount(train[0] if task.per_seed else train, minlength=len(class_names))
+    counts = np.bincount(task.splits_of(0).train.labels, minlength=len(class_names))
     thinned = {"imbalance": _plain(parts.imbalance)} if parts and parts.imbalanced else {}
     return {
         "name": name,
@@ -241,7 +240,7 @@ def describe(
         "options": {n: v if isinstance(v, dict) else list(v) for n, v in task.sweep.options.items()},
         "seeds": task.sweep.seeds,
         "tuning_seeds": task.sweep.tuning_seeds,
-        "examples": {part: int(getattr(task.splits, part).labels.shape[-1]) for part in task.splits._fields},
+        "examples": {part: len(held.labels) for part, held in task.example._asdict().items()},
         "features": task.features,
         "classes": list(class_names),
         "training_counts": [int(counts.min()), int(counts.max())],
@@ -272,7 +271,10 @@ def _record(kind: type, value: Any) -> Any:
     return kind(**{k: float(v) if hints.get(k) is float and type(v) is int else v for k, v in (value or {}).items()})
 
 
-def _data(inputs: Any, labels: Any, parts: PartOptions, seeds: range, dtype: str) -> tuple[Splits, tuple[str, ...]]:
+def _data(
+    inputs: Any, labels: Any, parts: PartOptions, seeds: range, dtype: str
+) -> tuple[Splits | DrawnSplits, tuple[str, ...], tuple[int, ...]]:
+    """Splits, names of the classes and the shape of an example."""
     if isinstance(inputs, Splits):
         if labels is not None:
             raise ValueError("labels: expected none beside Splits, which hold their own")
@@ -288,23 +290,23 @@ def _data(inputs: Any, labels: Any, parts: PartOptions, seeds: range, dtype: str
                 f"inputs: expected one split for all, or one for each of the {len(seeds)} seeds (tuning and fresh); "
                 f"got {len(splits.train.labels)}"
             )
-        return jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, splits), tuple(
-            map(str, range(known))
-        )
+        splits = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, splits)
+        return splits, tuple(map(str, range(known))), splits.train.inputs.shape[splits.train.labels.ndim :]
     inputs, labels = np.asarray(inputs), np.asarray(labels)
     if inputs.ndim < 2 or inputs.dtype.kind not in "biuf" or labels.shape != inputs.shape[:1]:
         raise ValueError(
             f"inputs, labels: expected numbers [N, ...] and labels [N], got {inputs.dtype} {list(inputs.shape)} and "
             f"{labels.dtype} {list(labels.shape)}"
         )
-    if not np.isfinite(inputs.astype(float)).all():
+    if not np.isfinite(inputs).all():
         raise ValueError("inputs: expected finite numbers; got NaN or infinity")
     names, positions = np.unique(labels, return_inverse=True)
     if len(names) < 2:
         raise ValueError(f"labels: expected at least two classes, got {names.tolist()}")
     class_names = tuple(map(str, names.tolist()))
-    splits = make_splits(inputs, positions.astype(np.int32), parts, seeds, dtype=dtype, class_names=class_names)
-    return splits, class_names
+    draw = split_drawer(inputs, positions.astype(np.int32), parts, class_names)
+    drawn = drawn_parts_of(draw, parts, seeds, num_classes=len(class_names), dtype=dtype)
+    return drawn, class_names, inputs.shape[1:]
 
 
 def _telling(progress: Callable[[str], Any]) -> Listener:

@@ -1,98 +1,12 @@
-"""From arrays to training, validation and test parts: stratified, drawn from a seed, scaled by the training part.
-
-Parts are drawn for each seed by `split_indices`, and thinned by `thinned` where classes are to be rare, or by a data
-set's own function; `parts_of` scales what is drawn and puts the seeds together.
+"""From arrays to training, validation and test parts: who is where, stratified and drawn from a seed, and how inputs
+are scaled by the training part.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from ce_jax.comparing._options import PartOptions, Scale, SplitOptions, Zipf
-from ce_jax.training import Part, Splits
-
-
-def make_splits(
-    inputs: np.ndarray,
-    labels: np.ndarray,
-    options: PartOptions,
-    seeds: Sequence[int],
-    *,
-    dtype: Any = "float32",
-    class_names: Sequence[str] | None = None,
-    feature_names: Sequence[str] | None = None,
-    prepare: Callable[[Splits], Splits] | None = None,
-) -> Splits:
-    """Split and scale a data set.
-
-    With options.split.seed = "run" every array has a leading axis of len(seeds), lane s drawn from seeds[s] alone;
-    with an integer there is one split and no such axis. Label noise changes training labels only,
-    those that `options.imbalance` leaves.
-
-    Args:
-      inputs: [N, ...] numbers; labels: [N] integers in 0..K-1.
-      options: sizes of the parts, scaling, imbalance, label noise.
-      seeds: [S], one split each.
-      dtype: of the scaled inputs.
-      class_names, feature_names: for error messages.
-      prepare: changes the parts of a seed before they are scaled, by what its training part says.
-
-    Raises:
-      ValueError: a class or a part that is too small, or a feature that overflows once scaled.
-
-    >>> inputs, labels = np.arange(20.0)[:, None], np.arange(20) % 2
-    >>> make_splits(inputs, labels, PartOptions(), [0, 1, 2]).train.inputs.shape
-    (3, 12, 1)
-    """
-    class_names = class_names or tuple(map(str, range(int(labels.max()) + 1)))
-    sizes = part_sizes(labels, options.split, class_names)
-    kept = kept_counts(sizes, options)
-
-    def draw(seed: int) -> Splits:
-        indices: Sequence[np.ndarray] = split_indices(labels, options.split, seed)
-        if kept is not None:
-            indices = thinned(indices, labels, kept, seed)
-        parts = Splits(*(Part(inputs[rows], labels[rows]) for rows in indices))
-        return prepare(parts) if prepare else parts
-
-    return parts_of(draw, options, seeds, num_classes=len(class_names), dtype=dtype, feature_names=feature_names)
-
-
-def parts_of(
-    draw: Callable[[int], Splits],
-    options: PartOptions,
-    seeds: Sequence[int],
-    *,
-    num_classes: int,
-    dtype: Any = "float32",
-    feature_names: Sequence[str] | None = None,
-) -> Splits:
-    """Scaled parts of every seed, with label noise, from `draw(seed) -> parts`, of the same sizes for every seed.
-
-    Leading axes and errors are those of `make_splits`.
-    """
-    per_run = options.split.seed == "run"
-    drawn = [int(seed) for seed in seeds] if per_run else [int(options.split.seed)]
-    splits: Splits | None = None
-    for lane, seed in enumerate(drawn):
-        parts = draw(seed)
-        if splits is None:
-            splits = Splits(*(_empty(len(drawn), part, dtype) for part in parts))
-        with np.errstate(over="ignore", invalid="ignore"):
-            shift, scale = _fit_scale(parts.train.inputs, options.scale)
-            for part, own in zip(splits, parts, strict=True):
-                part.inputs[lane] = (own.inputs - shift) / scale
-                part.labels[lane] = own.labels
-        _check_finite(splits, lane, scale, feature_names)
-        _replace_labels(splits.train.labels[lane], num_classes, options.label_noise, seed)
-    if splits is None:
-        raise ValueError("seeds: expected at least one, got none")
-    return splits if per_run else Splits(*(Part(part.inputs[0], part.labels[0]) for part in splits))
-
-
-def _empty(lanes: int, part: Part, dtype: Any) -> Part:
-    return Part(np.empty((lanes, *part.inputs.shape), dtype), np.empty((lanes, *part.labels.shape), np.int32))
 
 
 def split_indices(labels: np.ndarray, options: SplitOptions, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -222,11 +136,11 @@ def scaled(inputs: np.ndarray, scale: Scale = "standardize") -> np.ndarray:
     >>> scaled(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
     """
-    shift, factor = _fit_scale(inputs, scale)
+    shift, factor = fit_scale(inputs, scale)
     return (inputs - shift) / factor
 
 
-def _fit_scale(train: np.ndarray, scale: str) -> tuple[np.ndarray, np.ndarray]:
+def fit_scale(train: np.ndarray, scale: str) -> tuple[np.ndarray, np.ndarray]:
     """Return (shift, scale) in float64, shaped like an example or [1]; a constant feature is shifted but not scaled."""
     low, high = train.min(axis=0).astype(np.float64), train.max(axis=0).astype(np.float64)
     if scale == "standardize":
@@ -239,19 +153,3 @@ def _fit_scale(train: np.ndarray, scale: str) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(1), np.ones(1)
     # Not `spread > 0` alone: the standard deviation of a constant 0.1 is a rounding error, not 0.
     return shift, np.where((high > low) & (spread > 0), spread, 1.0)
-
-
-def _check_finite(splits: Splits, lane: int, scale: np.ndarray, feature_names: Sequence[str] | None) -> None:
-    for part in splits:
-        fine = np.isfinite(part.inputs[lane]).all(axis=0) & np.isfinite(scale)
-        if not fine.all():
-            place = int(fine.argmin())  # its place in a row of all features
-            name = repr(feature_names[place]) if feature_names else f"feature {place}"
-            raise ValueError(f"values of {name} are too large for {part.inputs.dtype} once scaled")
-
-
-def _replace_labels(labels: np.ndarray, num_classes: int, fraction: float, seed: int) -> None:
-    """Move round(fraction * N) of the labels [N], in place, to a class drawn uniformly from the others."""
-    random = np.random.default_rng([seed, *b"label noise"])
-    chosen = random.permutation(len(labels))[: round(fraction * len(labels))]
-    labels[chosen] = (labels[chosen] + random.integers(1, num_classes, len(chosen))) % num_classes

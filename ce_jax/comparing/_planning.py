@@ -1,5 +1,6 @@
 """How a task is cut into waves and segments; all of it depends on sizes alone, so a continued run is cut the same."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -24,14 +25,22 @@ LOOKS = 8
 """Segments of a run, at least, where rates may be retired; with fewer, little is left to save when they are."""
 
 
-def plan_task(task: Task, budget: int, *, rates: int | None = None, seeds: tuple[int, ...] | None = None) -> Plan:
+def plan_task(
+    task: Task,
+    budget: int,
+    *,
+    rates: int | None = None,
+    seeds: tuple[int, ...] | None = None,
+    data: bool = True,
+) -> Plan:
     """The waves and segments of a task on the devices present.
 
     Args:
       task: what is trained.
-      budget: bytes that the lanes of a wave may take on each device.
+      budget: bytes that the lanes of a wave may take on each device, and their data.
       rates: how many hyperparameters train together at most; None for as many as there are points.
       seeds: sizes of the groups of seeds; None for tuning seeds and fresh ones.
+      data: whether the data that each seed has of its own count.
     """
     sweep, training = task.sweep, task.training
     plan = plan_waves(
@@ -39,6 +48,7 @@ def plan_task(task: Task, budget: int, *, rates: int | None = None, seeds: tuple
         rates or len(first_points(sweep)),
         lane_memory(task),
         bytes_per_step=step_memory(task),
+        bytes_per_seed=data_memory(task) if data and task.per_seed else 0,
         budget=budget,
         devices=len(jax.devices()),
     )
@@ -66,10 +76,13 @@ def lane_memory(task: Task) -> int:
 
 def wave_memory(task: Task, plan: Plan) -> int:
     """Estimated bytes of one wave, its data included."""
-    data = sum(leaf.nbytes for leaf in jax.tree.leaves(task.splits))
-    if task.per_seed:
-        data = data * plan.seeds_per_wave // len(task.seeds)
+    data = data_memory(task) * (plan.seeds_per_wave if task.per_seed else 1)
     return lane_memory(task) * plan.seeds_per_wave * plan.rates_per_wave + data
+
+
+def data_memory(task: Task) -> int:
+    """Bytes of the parts of one seed."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(task.example))
 
 
 def seconds_per_step(task: Task) -> float:

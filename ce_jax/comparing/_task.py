@@ -11,6 +11,7 @@ import numpy as np
 
 from ce_jax.comparing._arms import Arm
 from ce_jax.comparing._cost import LaneCost, lane_cost
+from ce_jax.comparing._drawn import DrawnSplits
 from ce_jax.comparing._options import AnalysisOptions, SweepOptions, TrainOptions
 from ce_jax.comparing._points import Point
 from ce_jax.models import Model
@@ -24,8 +25,8 @@ class Task:
 
     model: Model
     arms: tuple[Arm, ...]
-    splits: Splits
-    """Arrays of the three parts; with a leading axis, one split for each of the `seeds`."""
+    splits: Splits | DrawnSplits
+    """Arrays of the three parts; with a leading axis, or drawn when asked for, one split for each of the `seeds`."""
     num_classes: int
     optimizer: str
     optimizer_options: Mapping[str, Any]
@@ -48,26 +49,27 @@ class Task:
     @property
     def per_seed(self) -> bool:
         """Whether every seed has a split of its own."""
-        return np.ndim(self.splits.train.labels) == 2
+        return isinstance(self.splits, DrawnSplits) or np.ndim(self.splits.train.labels) == 2
 
     @property
     def batch(self) -> int:
         """Examples in a training step."""
         size = self.training.batch_size
-        return self.splits.train.labels.shape[-1] if size == "full" else size
+        return self.example.train.labels.shape[0] if size == "full" else size
 
     @property
     def features(self) -> int:
         """Numbers in one example, whatever its shape."""
-        train = self.splits.train
-        return math.prod(train.inputs.shape[train.labels.ndim :])
+        return math.prod(self.example.train.inputs.shape[1:])
 
     @property
     def example(self) -> Splits:
         """Shapes of the parts of one seed."""
-        drop = int(self.per_seed)
+        held, drop = self.splits, int(self.per_seed)
+        if isinstance(held, DrawnSplits):
+            held, drop = held.example, 0
         kept = jax.dtypes.canonicalize_dtype  # 64-bit numbers are narrowed unless x64 is enabled
-        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[drop:], kept(leaf.dtype)), self.splits)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[drop:], kept(leaf.dtype)), held)
 
     @functools.cached_property
     def cost(self) -> LaneCost:
@@ -76,7 +78,7 @@ class Task:
 
     def lane(self, arm: Arm) -> Hyperparameters:
         """Shapes of the hyperparameters of one run."""
-        number = jax.ShapeDtypeStruct((), self.splits.train.inputs.dtype)
+        number = jax.ShapeDtypeStruct((), self.example.train.inputs.dtype)
         return Hyperparameters(number, dict.fromkeys(arm.options, number), dict.fromkeys(self.sweep.options, number))
 
     def train(self, arm: Arm) -> Training:
@@ -97,7 +99,14 @@ class Task:
 
     def splits_of(self, positions: Any) -> Splits:
         """The splits of some of the seeds, by position; where all seeds share one, that one."""
+        if isinstance(self.splits, DrawnSplits):
+            return self.splits.of(positions)
         return jax.tree.map(lambda leaf: leaf[positions], self.splits) if self.per_seed else self.splits
+
+    def shapes_of(self, seeds: int) -> Splits:
+        """Shapes of what `splits_of` gives for so many seeds."""
+        leading = (seeds,) if self.per_seed else ()
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leading, *leaf.shape), leaf.dtype), self.example)
 
     def hyper(self, points: list[tuple[Arm, Point]]) -> Hyperparameters:
         """Rates and options of some (arm, point) of one program."""

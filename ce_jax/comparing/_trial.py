@@ -50,7 +50,9 @@ def check_task(task: Task) -> None:
             _check_step(task, arm)
     part, rare, _ = task.analysis.target_metric.partition("_rare_")
     if rare:
-        _check_rare(part, getattr(task.splits, part).labels, task.splits.train.labels, task.num_classes)
+        for position in range(len(task.seeds) if task.per_seed else 1):
+            own = task.splits_of(position)
+            _check_rare(part, getattr(own, part).labels, own.train.labels, task.num_classes)
 
 
 def _check_loss(task: Task, arm: Arm) -> None:
@@ -127,13 +129,12 @@ def _refuse_calls(where: str, traced: Any) -> None:
 
 def _check_rare(name: str, labels: np.ndarray, train: np.ndarray, num_classes: int) -> None:
     """Whether the part has rows of the rarest classes, without which there is no accuracy on them."""
-    for own, trained in zip(np.atleast_2d(labels), np.atleast_2d(train), strict=True):
-        rare = np.asarray(rarest_half(jnp.asarray(np.bincount(trained, minlength=num_classes))))
-        if not rare[own].any():
-            raise ValueError(
-                f"analysis.target_metric: {name}_rare_accuracy needs examples of the rarest half of the classes in the "
-                f"{name} part, and for some seed there is none; make that part larger or choose another metric"
-            )
+    rare = np.asarray(rarest_half(jnp.asarray(np.bincount(train, minlength=num_classes))))
+    if not rare[labels].any():
+        raise ValueError(
+            f"analysis.target_metric: {name}_rare_accuracy needs examples of the rarest half of the classes in the "
+            f"{name} part, and for some seed there is none; make that part larger or choose another metric"
+        )
 
 
 def _check_options(task: Task) -> None:

@@ -85,8 +85,8 @@ class Waves:
         def compiled(arm: Arm) -> CompiledWave:
             with jax.enable_x64(double):  # which holds for one thread
                 # Any point will do, as only its shape matters.
-                hyper, first = self.task.hyper([(arm, first_points(self.task.sweep)[0])]), slice(0, 1)
-                return compile_wave(self.task.train(arm), self.plan, hyper, self.task.splits_of(first))
+                hyper = self.task.hyper([(arm, first_points(self.task.sweep)[0])])
+                return compile_wave(self.task.train(arm), self.plan, hyper, self.task.shapes_of(1))
 
         with ThreadPoolExecutor(2) as pool:
             self.programs |= dict(zip(missing, pool.map(compiled, missing.values()), strict=True))

@@ -39,6 +39,7 @@ def plan_waves(
     bytes_per_lane: int,
     *,
     bytes_per_step: int = 0,
+    bytes_per_seed: int = 0,
     budget: int = 2**30,
     devices: int = 1,
 ) -> Plan:
@@ -53,6 +54,7 @@ def plan_waves(
       bytes_per_lane: memory that one run needs, see `lane_bytes`.
       bytes_per_step: what a training step touches, see `step_bytes`; waves are kept small enough for the caches of a
         CPU. 0 for devices that want waves as large as their memory.
+      bytes_per_seed: memory for the data of a seed, where each has its own; 0 where all share it.
       budget: bytes that one wave may need on one device.
       devices: number of devices that share a wave's seeds.
 
@@ -66,7 +68,8 @@ def plan_waves(
     # not one of 16 and one of 4 that is mostly padding.
     rates = math.ceil(num_rates / math.ceil(num_rates / min(_MOST_RATES, max(1, lanes // 2))))
     devices = min(devices, max(seed_counts))  # a device without a seed of its own would train nothing but padding
-    largest = max(devices, min(max(1, lanes // rates) * devices, max(seed_counts)))
+    held = min(lanes // rates, budget // max(1, rates * bytes_per_lane + bytes_per_seed))
+    largest = max(devices, min(max(1, held) * devices, max(seed_counts)))
 
     def cost(size: int) -> float:
         # Every wave takes as long as a full one, padding included, and a fixed time for its call.

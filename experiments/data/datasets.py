@@ -1,5 +1,6 @@
 """Data sets by name or from a file, and their options. Labels become 0..K-1; nothing here touches the network."""
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
@@ -8,7 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ce_jax.comparing import PartOptions, kept_counts, make_splits, part_sizes, parts_of, stratified_share
+from ce_jax.comparing import (
+    DrawnSplits,
+    PartOptions,
+    drawn_parts_of,
+    kept_counts,
+    part_sizes,
+    split_drawer,
+    stratified_share,
+)
 from ce_jax.training import Splits
 from experiments.data import builtin
 from experiments.data.filling import filled
@@ -185,20 +194,37 @@ def split_dataset(dataset: Dataset, options: PartOptions, seeds: Sequence[int], 
     >>> splits.train.inputs.shape, splits.test.labels.shape
     ((2, 90, 4), (2, 30))
     """
-    with users_input(f"dataset {dataset.source!r}: "):
-        if dataset.draw is not None:
-            num_classes, names = len(dataset.class_names), dataset.feature_names
-            return parts_of(dataset.draw, options, seeds, num_classes=num_classes, dtype=dtype, feature_names=names)
-        return make_splits(
-            dataset.inputs,
-            dataset.labels,
+    splits = drawn_dataset(dataset, options, seeds, dtype)
+    return splits.of(slice(None)) if isinstance(splits, DrawnSplits) else splits
+
+
+def drawn_dataset(dataset: Dataset, options: PartOptions, seeds: Sequence[int], dtype: Any) -> Splits | DrawnSplits:
+    """`split_dataset`, but splits that are large together are drawn when they are asked for."""
+    where, num_classes = f"dataset {dataset.source!r}: ", len(dataset.class_names)
+    with users_input(where):
+        draw = dataset.draw or split_drawer(dataset.inputs, dataset.labels, options, dataset.class_names)
+        if np.isnan(dataset.inputs).any():
+            draw = functools.partial(_filled_draw, draw, dataset.feature_names)
+        splits = drawn_parts_of(
+            draw,
             options,
             seeds,
+            num_classes=num_classes,
             dtype=dtype,
-            class_names=dataset.class_names,
             feature_names=dataset.feature_names,
-            prepare=functools.partial(filled, dataset.feature_names) if np.isnan(dataset.inputs).any() else None,
         )
+    if not isinstance(splits, DrawnSplits):
+        return splits
+
+    def drawn(seed: int) -> Splits:
+        with users_input(where):
+            return splits.draw(seed)
+
+    return dataclasses.replace(splits, draw=drawn)
+
+
+def _filled_draw(draw: Callable[[int], Splits], feature_names: Sequence[str], seed: int) -> Splits:
+    return filled(feature_names, draw(seed))
 
 
 def _accounted(spec: str, dataset: Dataset, options: DataOptions) -> Dataset:

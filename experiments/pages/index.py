@@ -9,6 +9,7 @@ from ce_jax import comparing
 from experiments.errors import UserError
 from experiments.pages.html import write_page
 
+INDEX = "index.html"
 OTHERS = {"claims": "claims.html", "lesson": "lesson.html", "audit": "audit.html", "explore.html": ""}
 """Pages of other commands, by their usual place beside the runs."""
 
@@ -39,9 +40,7 @@ def write_index(folder: Path) -> Path:
         for name, inside in OTHERS.items()
         if (folder / (path := Path(name, inside) if inside else Path(name))).is_file()
     ]
-    return write_page(
-        folder / "index.html", "index.html.j2", title=folder.resolve().name, entries=entries, others=others
-    )
+    return write_page(folder / INDEX, "index.html.j2", title=folder.resolve().name, entries=entries, others=others)
 
 
 def _entry(run_dir: Path) -> Entry | None:

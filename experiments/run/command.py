@@ -14,7 +14,7 @@ from experiments.config import Config, as_dict, build, load_config
 from experiments.data import account_lines
 from experiments.errors import UserError
 from experiments.names import program
-from experiments.pages.index import write_index
+from experiments.pages.index import INDEX, write_index
 from experiments.pages.report import build_report, read_run
 from experiments.progress import shown_on
 from experiments.run.distributed import connect, leads
@@ -79,7 +79,8 @@ def run_command(
     show([read_run(folder).summary for folder in folders], console)
     page = folders[0] / "report.html" if len(folders) == 1 else join(name, workloads, folders, out)
     console.print(f"report: {page}", markup=False, soft_wrap=True)
-    write_index(out)
+    if (out / INDEX).exists():
+        write_index(out)
     return 0
 
 

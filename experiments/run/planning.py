@@ -10,6 +10,7 @@ from ce_jax.comparing import Task, lane_memory, plan_task
 from ce_jax.sweeping import Plan
 from experiments.errors import UserError
 from experiments.files import write_json
+from experiments.run.fitting import Need, machine_memory, refuse_beyond
 
 
 def plan_for(task: Task, budget: int | None = None) -> Plan:
@@ -20,17 +21,27 @@ def plan_for(task: Task, budget: int | None = None) -> Plan:
       budget: bytes that the lanes of a wave may take on each device; a quarter of what is free if None.
 
     Raises:
-      UserError: not even two lanes fit, the fewest that a wave is ever cut to.
+      UserError: one lane takes more than there is, or not even two fit the budget, the fewest that a wave is ever cut
+        to.
     """
+    lane = lane_memory(task)
+    one = Need("the training of one classifier", lane, "the network or data.examples")
+    refuse_beyond([one], device_memory())
     if budget is None:
         return plan_task(task, memory_budget())
-    lane = lane_memory(task)
     if budget < 2 * lane:
         raise UserError(
             f"--memory: expected at least {2 * lane / 2**20:.3g} MiB, what two classifiers of this config take, "
             f"got {budget / 2**20:.3g}"
         )
-    return plan_task(task, budget)
+    return plan_task(task, budget, data=False)
+
+
+def device_memory() -> int:
+    """All memory of a device; that of the machine where it computes on its CPU."""
+    device = jax.local_devices()[0]
+    known = device.memory_stats() if device.platform != "cpu" else None
+    return known["bytes_limit"] if known else machine_memory()
 
 
 def memory_budget() -> int:
@@ -40,7 +51,7 @@ def memory_budget() -> int:
         return (known["bytes_limit"] - known["bytes_in_use"]) // 4
     shared = len(jax.local_devices())  # devices of the CPU share one memory
     try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = min(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), machine_memory())
     except (AttributeError, ValueError, OSError):
         free = 2**32
     return free // 4 // shared

@@ -1,6 +1,7 @@
 """From a config to what a run computes with: data, model and the losses compared."""
 
 import importlib.metadata
+import math
 import sys
 import sysconfig
 import traceback
@@ -16,10 +17,11 @@ from ce_jax.comparing import Task, arms_of, check_task
 from ce_jax.losses import LOSSES, Loss, as_loss
 from ce_jax.models import Layer, Model, as_model, cnn, linear, mlp
 from experiments.config import Config, StdStart
-from experiments.data import Dataset, load_dataset, split_dataset
+from experiments.data import Dataset, drawn_dataset, load_dataset
 from experiments.errors import UserError, first_line, nearest, users_input
 from experiments.names import PACKAGE
 from experiments.own_modules import import_own
+from experiments.run.fitting import data_need, machine_memory, refuse_beyond, run_needs
 from experiments.source import code_of, imported
 
 NETWORKS = {"flax": "flax", "equinox": "equinox", "haiku": "dm-haiku"}
@@ -41,14 +43,18 @@ def load_workload(name: str, config: Config) -> Workload:
     Raises:
       UserError: a data set, loss, start or optimizer option that does not exist or does not fit.
     """
+    memory = machine_memory()
+    refuse_beyond([data_need(config)], memory)
     dataset = load_dataset(config.dataset, config.data)
-    sweep = config.sweep
+    sweep, (examples, *shape) = config.sweep, dataset.inputs.shape
+    held = dataset.inputs.nbytes + dataset.labels.nbytes
+    refuse_beyond(run_needs(config, examples, math.prod(shape), len(dataset.class_names), held), memory)
     seeds = range(sweep.first_seed, sweep.first_seed + sweep.tuning_seeds + sweep.seeds)
     with users_input():
         task = Task(
             model=find_model(config, len(dataset.class_names), dataset.inputs.shape[1:]),
             arms=arms_of(config.loss, find_loss),
-            splits=split_dataset(dataset, config.data, seeds, config.train.dtype),
+            splits=drawn_dataset(dataset, config.data, seeds, config.train.dtype),
             num_classes=len(dataset.class_names),
             optimizer=config.optimizer,
             optimizer_options=config.optimizer_options,
