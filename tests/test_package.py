@@ -221,6 +221,17 @@ def test_readme_commands():
         assert (ROOT / name).exists(), name
 
 
+def test_readme_conversions_are_those_of_the_tested_table():
+    """What the README says to write stands in the docstring of `ce_jax.losses`, which the parity tests run."""
+    table = README.split("| you used | write |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
+    assert len(table) == 8
+    for line in table:
+        theirs, ours = (cell.strip() for cell in line.strip("|").split("|"))
+        known = [row.split("|") for row in ce_jax.losses.__doc__.splitlines() if row.endswith(f"| {ours} |")]
+        keyword = re.search(r"`([^`]+)`", theirs)[0]
+        assert any(keyword in row[1] for row in known), line
+
+
 @pytest.mark.slow
 def test_readme_snippets():
     failed, attempted = doctest.testfile(str(ROOT / "README.md"), module_relative=False)

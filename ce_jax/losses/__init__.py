@@ -68,6 +68,11 @@ row, without a factor, and `mean_over` divides by the sum of the weights.
 | **T5X, MaxText** | one value per row | |
 | cross-entropy with smoothing e | over the K - 1 others | `cross_entropy(z, y, label_smoothing=e * K / (K - 1))` |
 
+A keyword that another library has and these functions do not raises a TypeError that says what to write instead. A
+numpy array that is closed over and mapped inside jit, `jax.jit(lambda: jax.vmap(f)(array))()`, fails in JAX for every f
+with a derivative rule of its own, these included: pass it as an argument or as `jnp.asarray(array)`. `jax.export` works
+with symbolic numbers of rows and classes (near ties of 64 classes and more, the gradient of SSR then loses a digit).
+
 A row whose label is hidden by `where` is NaN here; optax gives a number for it, which can be negative. A mean over no
 row is 0 here and NaN in PyTorch.
 """

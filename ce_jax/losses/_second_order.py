@@ -118,7 +118,7 @@ def cross_entropy_hessian(
 def ssr_hvp(
     logits: ArrayLike, labels: ArrayLike, vector: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
-    """Product of the Hessian of `ssr` with a vector, in closed form: see the top of this module.
+    """Product of the Hessian of `ssr` without smoothing with a vector, in closed form: see the top of this module.
 
     Args:
       logits: floating point [..., K].
@@ -145,7 +145,7 @@ def ssr_hvp(
 def ssr_hessian(
     logits: ArrayLike, labels: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None
 ) -> Float[Array, "..."]:
-    """Hessian of `ssr` with respect to the logits, in closed form. SSR is not convex: it has negative eigenvalues.
+    """Hessian of `ssr` without smoothing by the logits, in closed form. SSR is not convex: it has negative eigenvalues.
 
     Args and errors as in `ssr_hvp`.
 
