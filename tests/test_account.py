@@ -7,6 +7,8 @@ import pytest
 from ce_jax.comparing import SplitOptions, split_indices
 from experiments.data import Account, DataOptions, account_lines, fingerprint, load_dataset, split_dataset
 from experiments.errors import UserError
+from experiments.run import execute
+from tests.small_run import CONFIG, run
 from tests.test_readers import write
 
 
@@ -326,3 +328,25 @@ def test_the_account_of_what_is_built_in():
     assert lines[1] == "labels: 3 classes: setosa (20), versicolor (20), virginica (20)"
     heavy = load_dataset("heavy_tail", DataOptions(m=3)).account
     assert (heavy.rows, heavy.classes[0], len(heavy.features)) == (24, ("0", 8), 32)
+
+
+def test_run_and_dry_run_say_what_was_taken(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a short name of the file, which is not broken over two lines
+    config = tmp_path / "small.toml"
+    config.write_text(CONFIG)
+    write(tmp_path, table("x,y,[red]color[/red]", lambda i: f"{i % 10},{i % 7},{i // 7 % 3}", 120), "p.csv")
+    words = ("dataset=csv:p.csv", "sweep.seeds=2", "sweep.tuning_seeds=1", "sweep.widen=0", "analysis.resamples=99")
+    assert run(config, tmp_path / "out", "--dry-run", *words) == 0
+    planned = capsys.readouterr().out
+
+    def stop(workload):
+        raise UserError("far enough")
+
+    monkeypatch.setattr(execute, "run_name", stop)
+    assert run(config, tmp_path / "out", *words) == 2
+    for said in (planned, capsys.readouterr().out):
+        lines = " ".join(said.split())
+        assert "data: csv:p.csv, 120 rows" in lines
+        assert "labels: column '[red]color[/red]' (guessed as the last: 'y' beside 'x' is a coordinate; " in lines
+        assert "3 classes: 0 (42), 1 (42), 2 (36)" in lines
+        assert "features: 2: 'x', 'y'" in lines

@@ -152,9 +152,7 @@ def _label(frame: pl.DataFrame, path: Path, options: DataOptions, index: Sequenc
     columns = [
         name for name in columns if not (named_like_one(name) and frame[name].n_unique() == frame.height)
     ] or columns
-    texts = [name for name in columns if frame[name].dtype in (pl.String, pl.Categorical, pl.Enum)]
-    texts = [name for name in texts if _is_text(frame[name].cast(pl.String))]
-    return guess_label(columns, texts)
+    return guess_label(columns, lambda: [name for name in columns if _holds_text(frame[name])])
 
 
 def _wanted(
@@ -189,21 +187,27 @@ def _values(column: pl.Series, what: str, place: Callable[[int], str]) -> np.nda
     """A column as numbers with NaN for what is missing, or, where most of it is no number, as texts."""
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
+    wrong = np.zeros(len(column), bool)
     if column.dtype == pl.String:
-        text = _marked(column)
-        if _is_text(text):
-            return text
-        values = _numbers(text)
-        bad = (text.is_not_null() & values.is_null()).arg_true()
+        numbers = column.cast(pl.Float64, strict=False)
+        if numbers.null_count() > column.null_count():  # most columns are numbers throughout, which is quickly seen
+            text = _marked(column)
+            if _is_text(text):
+                return text
+            numbers = _numbers(text)
+            wrong = (text.is_not_null() & numbers.is_null()).to_numpy()
     elif column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
-        values = column.cast(pl.Float64)
-        bad = pl.Series([], dtype=pl.UInt32)
+        numbers = column.cast(pl.Float64)
     else:
         raise UserError(f"{what}: expected numbers, got {column.dtype} values; encode them or leave the column out")
-    bad = bad if len(bad) else values.is_infinite().fill_null(False).arg_true()
-    if len(bad):
-        raise UserError(f"{what}, {place(bad[0])}: expected a finite number, got {column[bad[0]]!r}")
-    return values.set(values.is_in(NO_NUMBERS).fill_null(True), float("nan")).to_numpy()
+    values = numbers.to_numpy(writable=True)  # NaN where it is null
+    wrong |= np.isinf(values)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(f"{what}, {place(row)}: expected a finite number, got {column[row]!r}")
+    for number in NO_NUMBERS:
+        values[values == number] = np.nan
+    return values
 
 
 def _marked(column: pl.Series) -> pl.Series:
@@ -225,6 +229,13 @@ def _is_text(text: pl.Series) -> bool:
     """Whether less than half of what is there are numbers: one slip of the pen makes no column of text."""
     there = _marked(text).drop_nulls()
     return len(there) > 0 and 2 * _numbers(there).count() < len(there)
+
+
+def _holds_text(column: pl.Series) -> bool:
+    if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return False
+    text = column.cast(pl.String)
+    return text.cast(pl.Float64, strict=False).null_count() > text.null_count() and _is_text(text)
 
 
 def _blank(column: pl.Series) -> bool:

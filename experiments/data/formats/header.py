@@ -1,6 +1,7 @@
 """Whether the first line of a text file holds the names of the columns."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,12 +35,12 @@ def header_of(
             f"{path}: expected the names of the columns on the first line, but {problem}; no column names? "
             "data.header = false reads the first line as an example, true as names"
         )
-    for place, name in enumerate(first):
-        if name and name in first[:place]:
-            raise UserError(
-                f"{path}: expected the names of the columns on the first line, but {name!r} comes twice; "
-                "no column names? data.header = false reads the first line as an example"
-            )
+    twice = next((name for name, count in Counter(first).items() if name and count > 1), None)
+    if twice:
+        raise UserError(
+            f"{path}: expected the names of the columns on the first line, but {twice!r} comes twice; "
+            "no column names? data.header = false reads the first line as an example"
+        )
     return first, rest, ""
 
 
@@ -55,15 +56,16 @@ def _looks_like_an_example(first: Sequence[str], rest: Sequence[str], unit: str)
     if len(values) == len(first) > 2:
         return None
     # Names do not come again below themselves; the values of an example do, and each of them in its own column.
-    waiting = {place: cell for place, cell in enumerate(first) if cell and (place not in numbers or len(first) == 2)}
-    for row in rest:
-        cells = row.split(unit)
-        waiting = {p: cell for p, cell in waiting.items() if p >= len(cells) or cells[p].strip() != cell}
-        if not waiting:
-            break
-    if rest and not waiting and any(first):
-        return f"each of its cells, such as {next(filter(None, first))!r}, comes again in its column"
+    names = [place for place, cell in enumerate(first) if cell and (place not in numbers or len(first) == 2)]
+    if rest and names and all(_comes_again(first[place], place, rest, unit) for place in names):
+        return f"each of its cells, such as {first[names[0]]!r}, comes again in its column"
     return None
+
+
+def _comes_again(cell: str, place: int, rows: Sequence[str], unit: str) -> bool:
+    """Whether a row has this cell at this place; only as much of it is cut as has to be."""
+    cuts = (row.split(unit, place + 1) for row in rows)
+    return any(len(cells) > place and cells[place].strip() == cell for cells in cuts)
 
 
 def _is_number(name: str) -> bool:

@@ -48,7 +48,7 @@ def named_like_one(name: str) -> bool:
 
 def counts_rows(values: np.ndarray | pl.Series) -> bool:
     """Whether a column runs in steps of one, up or down."""
-    if isinstance(values, pl.Series) or len(values) < 3:
+    if isinstance(values, pl.Series) or len(values) < 3 or abs(values[1] - values[0]) != 1:
         return False
     steps = np.diff(values)
     return bool(np.all(steps == 1) or np.all(steps == -1))

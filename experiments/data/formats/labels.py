@@ -17,14 +17,14 @@ MOST_FRACTIONS = 20
 """Classes may be numbers such as 0.5, but a column with more different ones is a number to predict."""
 
 
-def guess_label(columns: Sequence[str], texts: Sequence[str]) -> tuple[str, str]:
+def guess_label(columns: Sequence[str], find_texts: Callable[[], Sequence[str]]) -> tuple[str, str]:
     """The column that probably holds the labels, and why this one.
 
     Args:
       columns: all that may.
-      texts: those of them that hold text, which no feature does.
+      find_texts: finds those of them that hold text, which no feature does; it takes its time.
 
-    >>> guess_label(["x", "y", "colour"], [])
+    >>> guess_label(["x", "y", "colour"], list)
     ('colour', "as the last: 'y' beside 'x' is a coordinate")
     """
     by_name = {name.lower(): name for name in reversed(columns)}
@@ -35,6 +35,7 @@ def guess_label(columns: Sequence[str], texts: Sequence[str]) -> tuple[str, str]
     if usual:
         return by_name[usual[0]], "by its name"
     why = ": 'y' beside 'x' is a coordinate" if beside else ""
+    texts = find_texts()
     if len(texts) == 1:
         return texts[0], f"as the only column of text{why}"
     if beside and lower[-1] == "y":
