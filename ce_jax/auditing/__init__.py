@@ -1,6 +1,7 @@
 """The audit: how exact a loss is, by every route to its derivatives, where it matters, next to what else one could use.
 
 audit(loss, dtype=...)    records of the worst errors, against the definition in decimal arithmetic
+check_loss(loss)          what a loss of one's own has to be, a finding a line
 check_bounds(records)     the declared bounds (`BOUNDS`) and whether they hold
 error_against_margin      the errors along a line from confidently wrong to confidently right
 FORMULAS, torch_formulas  what optax, the textbook and PyTorch compute in place of a loss
@@ -12,6 +13,7 @@ from ce_jax.auditing._bounds import BOUNDS, Bound, BoundCheck, check_bounds
 from ce_jax.auditing._formulas import FORMULAS, have_torch, torch_formulas
 from ce_jax.auditing._margins import error_against_margin
 from ce_jax.auditing._peers import PEERS, Peer, torch_peers
+from ce_jax.auditing._properties import Finding, check_loss
 from ce_jax.auditing._regimes import REGIMES
 
 __all__ = [
@@ -24,12 +26,14 @@ __all__ = [
     "ROUTES",
     "Bound",
     "BoundCheck",
+    "Finding",
     "Option",
     "Peer",
     "Program",
     "Record",
     "audit",
     "check_bounds",
+    "check_loss",
     "error_against_margin",
     "have_torch",
     "label_of",

@@ -1,7 +1,7 @@
 """The command: measure, print, store, draw, and tell by the exit code whether every declared bound holds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,16 @@ import polars as pl
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from ce_jax.auditing import PEERS, BoundCheck, Record, check_bounds, error_against_margin, torch_peers
+from ce_jax.auditing import (
+    PEERS,
+    BoundCheck,
+    Finding,
+    Record,
+    check_bounds,
+    check_loss,
+    error_against_margin,
+    torch_peers,
+)
 from ce_jax.comparing import arms_of
 from ce_jax.losses import LOSSES
 from experiments.audit import measuring
@@ -24,19 +33,24 @@ from experiments.runtime import prepare_jax
 
 SUBJECTS = ("cross_entropy", "ssr")  # audited in full when no loss is named
 HALF = ("bfloat16", "float16")
+MARKS = {"holds": "ok", "fails": "FAILS", "note": "note"}
 
 
 def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Console) -> int:
-    """`audit`: print the worst errors of every loss, write audit.csv, audit.json and a figure into `out`.
+    """`audit`: print the worst errors of every loss, write audit.csv, audit.json and a figure into `out`;
+    of a loss of the user's own first what any loss has to be.
 
     Returns:
-      0, or 1 where a declared bound is broken.
+      0, or 1 where a declared bound is broken or a check of a loss of the user's own fails.
 
     Raises:
       UserError: a name is neither in `LOSSES` nor module:function.
     """
     arms = arms_of(list(dict.fromkeys(losses)) or list(LOSSES), find_loss)
     prepare_jax()
+    own = {arm.label: check_loss(arm.loss) for arm in arms if arm.loss.name not in LOSSES}
+    for label, findings in own.items():
+        show_findings(label, findings, console)
     torch = torch_peers()
     if not torch:
         console.print("PyTorch is not installed and left out (pip install torch)", markup=False)
@@ -52,7 +66,7 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
             wide.print(table)
     wide.print(bounds_table(checks))
     out.mkdir(parents=True, exist_ok=True)
-    store(out, records, checks, quick)
+    store(out, records, checks, quick, own)
     _, note = saved(_figure, out, "error-against-margin")
     if note:
         console.print(f"{out}: error-against-margin: {note}", markup=False, soft_wrap=True)
@@ -60,7 +74,10 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
     for check in broken:
         console.print(f"BROKEN: {check.describe()}", markup=False, soft_wrap=True)
     console.print(f"{len(checks) - len(broken)} of {len(checks)} bounds kept; written: {out}", soft_wrap=True)
-    return 1 if broken else 0
+    failed = [f"{label}: {one.what}" for label, findings in own.items() for one in findings if one.outcome == "fails"]
+    for what in failed:
+        console.print(f"FAILS: {what}", markup=False, soft_wrap=True)
+    return 1 if broken or failed else 0
 
 
 def _figure() -> Figure:
@@ -68,7 +85,23 @@ def _figure() -> Figure:
     return margin_figure({name: error_against_margin(name) for name in SUBJECTS}, half)
 
 
-def store(out: Path, records: Sequence[Record], checks: Sequence[BoundCheck], quick: bool) -> None:
+def show_findings(label: str, findings: Sequence[Finding], console: Console) -> None:
+    """What was found of a loss of the user's own, a line each."""
+    console.print(f"{label}: {len(findings)} checks", style="bold", markup=False, soft_wrap=True)
+    width = max(len(one.what) for one in findings)
+    for one in findings:
+        line = f"  {MARKS[one.outcome]:5}  {one.what:{width}}  {one.seen}".rstrip()
+        console.print(line, style="red" if one.outcome == "fails" else None, markup=False, soft_wrap=True)
+    console.print()
+
+
+def store(
+    out: Path,
+    records: Sequence[Record],
+    checks: Sequence[BoundCheck],
+    quick: bool,
+    own: Mapping[str, Sequence[Finding]] | None = None,
+) -> None:
     """Write audit.csv, a row per record, and audit.json, which has the bounds too; null is infinite or undefined."""
     table = pl.DataFrame([record._asdict() for record in records])
     write_bytes(out / "audit.csv", table.write_csv().encode())
@@ -77,6 +110,7 @@ def store(out: Path, records: Sequence[Record], checks: Sequence[BoundCheck], qu
         "quick": quick,
         "versions": {"jax": jax.__version__, "numpy": np.__version__},
         "device": jax.devices()[0].device_kind,
+        "own": {label: [one._asdict() for one in findings] for label, findings in (own or {}).items()},
         "records": [{key: _finite(x) for key, x in record._asdict().items()} for record in records],
         "bounds": [
             {
