@@ -74,7 +74,7 @@ def steps_to_target(values: ArrayLike, steps: ArrayLike, target: Scalar, *, sust
     if len(steps) < sustained:
         return np.full(values.shape[:-1], np.inf)[()]
     # meets[..., e]: all of the `sustained` evaluations from e on; argmax of booleans is the first that is true.
-    met = values >= target - ROUNDING * abs(target)
+    met = values >= target - ROUNDING * np.abs(target)
     meets = np.lib.stride_tricks.sliding_window_view(met, sustained, axis=-1).all(axis=-1)
     return np.where(meets.any(axis=-1), steps[meets.argmax(axis=-1)], np.inf)[()]
 
