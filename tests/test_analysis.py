@@ -23,6 +23,23 @@ run_times = st.lists(st.one_of(st.integers(0, 60).map(float), st.just(INF)), min
 STEPS = [0, 5, 10, 20, 50]
 
 
+@pytest.mark.parametrize("stored", [np.float32, np.float64])
+def test_a_count_meets_the_target_that_it_meets_in_whole_numbers(stored):
+    """k of n right, for every n up to 500, against targets in steps of 0.05 and other counts, however divided."""
+    n = np.repeat(np.arange(1, 501), np.arange(2, 502))
+    k = np.concatenate([np.arange(one + 1) for one in range(1, 501)])
+    of_n, of_k = n.astype(np.float32), k.astype(np.float32)
+    # Divided in float32 and in float64, and multiplied by the reciprocal, as a compiler may choose.
+    for accuracies in (of_k / of_n, k / n, of_k * (np.float32(1) / of_n), k * (1 / n)):
+        values = accuracies.astype(stored)[:, None]
+        for percent in range(5, 101, 5):
+            reached = np.isfinite(analysis.steps_to_target(values, [0], percent / 100))
+            np.testing.assert_array_equal(reached, 100 * k >= percent * n)
+        for right, of in ((1, 3), (2, 7), (54, 60), (320, 457), (499, 500)):
+            reached = np.isfinite(analysis.steps_to_target(values, [0], right / of))
+            np.testing.assert_array_equal(reached, k * of >= right * n)
+
+
 @pytest.mark.parametrize(
     ("values", "sustained", "expected"),
     [

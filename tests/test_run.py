@@ -345,6 +345,73 @@ def test_helpers_of_a_users_loss_are_part_of_the_runs_name(name_of_own, where):
     assert name_of_own(files) == name
 
 
+VALUES = """import functools, importlib, json, pathlib
+import numpy as np
+from ce_jax import cross_entropy, ssr
+HERE = pathlib.Path(__file__).parent
+TABLE = json.loads((HERE / "own.json").read_text())
+WEIGHTS = np.array(TABLE["weights"])
+LATE = importlib.import_module("own_" + "late")
+
+
+def made(factor):
+    def scaled(values):
+        return factor * values
+    return scaled
+
+
+class Scale:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, values):
+        return self.factor * values
+
+
+def scale(values, factor=TABLE["factor"]):
+    return factor * values
+
+
+FORMS = {
+    "array": lambda values: WEIGHTS[0] * values,
+    "table": lambda values: TABLE["factor"] * values,
+    "closure": made(TABLE["factor"]),
+    "partial": functools.partial(scale, factor=TABLE["factor"]),
+    "default": scale,
+    "instance": Scale(TABLE["factor"]),
+    "method": Scale(TABLE["factor"]).__call__,
+    "module": lambda values: LATE.FACTOR * values,
+}
+scaled = FORMS["FORM"]
+"""
+IN_FUNCTION = """
+def scaled(values):
+    import own_parts.own_helpers
+    return own_parts.own_helpers.scaled(values)
+"""
+
+
+@pytest.mark.parametrize("form", [line.split('"')[1] for line in VALUES.splitlines() if line.startswith('    "')])
+def test_values_that_no_source_text_tells_are_part_of_the_runs_name(name_of_own, form):
+    files = {
+        "own_losses.py": VALUES.replace('FORM"]', f'{form}"]'),
+        "own_late.py": "FACTOR = 2.0\n",
+        "own.json": '{"factor": 2.0, "weights": [2.0, 1.0], "note": "a"}',
+    }
+    name = name_of_own(files)
+    assert name_of_own(files) == name
+    changed = {"own_late.py": "FACTOR = 3.0\n"} if form == "module" else {}
+    assert name_of_own(files | {"own.json": files["own.json"].replace("2.0", "3.0")} | changed) != name
+
+
+def test_modules_that_only_a_function_imports_and_packages_count(name_of_own):
+    files = {"own_losses.py": IN_FUNCTION, "own_parts/__init__.py": "", "own_parts/own_helpers.py": HELPERS}
+    name = name_of_own(files)
+    assert name_of_own(files | {"own_parts/own_helpers.py": HELPERS.replace("2.0", "2.5")}) != name
+    assert name_of_own(files | {"own_parts/__init__.py": "FACTOR = 3\n"}) != name
+    assert name_of_own(files) == name
+
+
 def test_what_a_users_loss_imports_from_elsewhere_is_no_part_of_the_runs_name(name_of_own, tmp_path, monkeypatch):
     """An environment and this project, though they lie below the loss; what lies beside it and is not imported."""
     packages = ".venv/lib/python3/site-packages"

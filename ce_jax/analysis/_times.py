@@ -15,6 +15,11 @@ Values = np.float64 | NDArray[np.float64]
 Scalar = int | float | np.number
 
 
+ROUNDING = 2.0**-22
+"""How far below a target, relative to it, a value still meets it: four roundings of float32, in which accuracies are
+computed. Two accuracies over fewer than 40,000 examples, or one and a target in whole percents, lie further apart."""
+
+
 class Survival(NamedTuple):
     """A Kaplan-Meier curve: at `steps[i]`, and until `steps[i + 1]`, the share `probability[i]` is still on its way.
 
@@ -40,7 +45,8 @@ def steps_to_target(values: ArrayLike, steps: ArrayLike, target: Scalar, *, sust
         values: [..., E] a metric of which more is better (accuracy), in the order of `steps`. NaN, as left behind by a
             diverged run, meets no target.
         steps: [E] the steps at which the metric was evaluated, increasing.
-        target: the level to be met; equality counts.
+        target: the level to be met; equality counts, up to a relative `ROUNDING`: 54 right of 60 meet 0.9 in whatever
+            precision they were divided and stored.
         sustained: how many evaluations in a row have to meet it. The step reported is the first of them, so a run that
             meets the target only in its last `sustained - 1` evaluations has not reached it.
 
@@ -68,7 +74,8 @@ def steps_to_target(values: ArrayLike, steps: ArrayLike, target: Scalar, *, sust
     if len(steps) < sustained:
         return np.full(values.shape[:-1], np.inf)[()]
     # meets[..., e]: all of the `sustained` evaluations from e on; argmax of booleans is the first that is true.
-    meets = np.lib.stride_tricks.sliding_window_view(values >= target, sustained, axis=-1).all(axis=-1)
+    met = values >= target - ROUNDING * np.abs(target)
+    meets = np.lib.stride_tricks.sliding_window_view(met, sustained, axis=-1).all(axis=-1)
     return np.where(meets.any(axis=-1), steps[meets.argmax(axis=-1)], np.inf)[()]
 
 

@@ -14,7 +14,7 @@ from ce_jax import comparing
 from experiments.config import as_dict, fingerprint, identity
 from experiments.data import fingerprint as data_fingerprint
 from experiments.names import CHECKOUT, ROOT
-from experiments.run.workload import Workload, own_code
+from experiments.run.workload import Workload
 from experiments.source import source
 
 
@@ -23,7 +23,7 @@ def run_name(workload: Workload) -> str:
     content = {
         "config": identity(workload.config),
         "data": data_fingerprint(workload.dataset),
-        "own code": own_code(workload),
+        "own code": list(workload.own_code),
     }
     return f"{workload.name}-{fingerprint(content)}"
 

@@ -1,13 +1,9 @@
 """From a config to what a run computes with: data, model and the losses compared."""
 
-import importlib.metadata
 import math
-import sys
 import sysconfig
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -19,13 +15,9 @@ from ce_jax.models import Layer, Model, as_model, cnn, linear, mlp
 from experiments.config import Config, StdStart
 from experiments.data import Dataset, drawn_dataset, load_dataset
 from experiments.errors import UserError, first_line, nearest, users_input
-from experiments.names import PACKAGE
 from experiments.own_modules import import_own
 from experiments.run.fitting import data_need, machine_memory, refuse_beyond, run_needs
-from experiments.source import code_of, imported
-
-NETWORKS = {"flax": "flax", "equinox": "equinox", "haiku": "dm-haiku"}
-"""Libraries of networks, {module: distribution}."""
+from experiments.run.own_code import own_code, own_values
 
 
 class Workload(NamedTuple):
@@ -35,6 +27,8 @@ class Workload(NamedTuple):
     config: Config
     dataset: Dataset
     task: Task
+    own_code: tuple[str, ...] = ()
+    """What names the code of the user's own losses and network."""
 
 
 def load_workload(name: str, config: Config) -> Workload:
@@ -63,8 +57,11 @@ def load_workload(name: str, config: Config) -> Workload:
             sweep=sweep,
             analysis=config.analysis,
         )
-        check_task(task)
-    return Workload(name, config, dataset, task)
+        named = {task.model.name, *(arm.loss.name for arm in task.arms)} - set(LOSSES)
+        own = {one: _attribute("own", one) for one in sorted(named) if ":" in one}
+        values = own_values(own)
+        check_task(task)  # by which modules are imported that only a function imports
+    return Workload(name, config, dataset, task, (*own_code(own), *values))
 
 
 def find_loss(name: str) -> Loss:
@@ -153,57 +150,3 @@ def _read_start(path: Path) -> tuple[Layer, ...]:
     if not layers:
         raise UserError(f"start: {path}: expected an npz with weight_0, bias_0, ...; it has none of them")
     return layers
-
-
-def own_code(workload: Workload) -> list[str]:
-    """The code behind the user's own losses and network, so that a run made with another version of it is another run.
-
-    It is that of the modules named in the config and of those that they import from the same folders; what a loss
-    computes is often decided by its helpers and constants.
-    """
-    pieces: dict[str, str] = {}
-    for name in (workload.task.model.name, *(arm.loss.name for arm in workload.task.arms)):
-        module_name, colon, _ = name.partition(":")
-        if colon and name not in LOSSES:
-            pieces |= _code_behind(import_own(module_name))
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in _libraries(pieces)]
-    return [pieces[name] for name in sorted(pieces)] + versions
-
-
-def _libraries(pieces: Mapping[str, str]) -> list[str]:
-    """Distributions of networks that the user's code imports: their initialisers decide where a run begins."""
-    tops = {name.partition(".")[0] for text in pieces.values() for name in imported(text, "")}
-    return sorted(name for module, name in NETWORKS.items() if module in tops)
-
-
-def _code_behind(first: ModuleType) -> dict[str, str]:
-    """{name: code} of a user's module and of what it imports, directly or through others, from below its own root."""
-    pieces: dict[str, str] = {}
-    waiting, root = [first], _root(first)
-    while waiting:
-        module = waiting.pop()
-        file = _file(module)
-        if file is None or root not in file.parents or module.__name__ in pieces:
-            continue
-        top = module.__name__.partition(".")[0]
-        # An environment and this project often lie below a user's folder; they are known by their versions.
-        installed = "site-packages" in file.parts or top in ("ce_jax", "experiments", PACKAGE)
-        if installed and top != first.__name__.partition(".")[0]:
-            continue
-        text = file.read_text(encoding="utf-8")
-        pieces[module.__name__] = code_of(text)
-        names = imported(text, module.__package__ or "")
-        waiting += [sys.modules[name] for name in names if name in sys.modules]
-    return pieces
-
-
-def _root(module: ModuleType) -> Path | None:
-    """The folder from which a module's name counts."""
-    file = _file(module)
-    return file.parents[module.__name__.count(".") + hasattr(module, "__path__")] if file else None
-
-
-def _file(module: ModuleType) -> Path | None:
-    """The file of a module's source; None for what has none."""
-    file = getattr(module, "__file__", None)
-    return Path(file).resolve() if file and file.endswith(".py") else None
