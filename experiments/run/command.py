@@ -7,18 +7,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ce_jax.comparing import first_points, headline, joined_headline, on_cpu, text_table, wave_memory
+from ce_jax.comparing import AnalysisOptions, first_points, headline, joined_headline, on_cpu, text_table, wave_memory
 from ce_jax.sweeping import row_block
 from ce_jax.training import segments
-from experiments.config import Config, as_dict, build, load_config
+from experiments.config import Config, as_dict, build, flatten, load_config
 from experiments.errors import UserError
-from experiments.files import write_json
-from experiments.pages.report import build_joined_report, build_report, read_run
+from experiments.files import read_json, write_json
+from experiments.pages.finished import read_run, stored_in
+from experiments.pages.report import build_joined_report, build_report
 from experiments.progress import shown_on
 from experiments.run.distributed import connect, leads
 from experiments.run.execute import run_workload
 from experiments.run.planning import plan_for
 from experiments.run.provenance import made_by_other_code, run_name
+from experiments.run.runs_table import run_table, write_table
 from experiments.run.shards import parse_shard, scheduled_shard
 from experiments.run.workload import load_workload
 from experiments.runtime import precision, prepare_jax
@@ -132,18 +134,38 @@ def report_command(run_dir: Path, console: Console) -> int:
         run_dir = _put_together(partial, console)
         page = run_dir / "report.html"
     else:
-        page = build_report(run_dir)
+        read_run(run_dir)
+        with stored_in(run_dir):
+            _mend_table(run_dir, console)
+            page = build_report(run_dir)
     summary = read_run(run_dir).summary
-    console.print(headline(summary), markup=False)
-    console.print(f"\n{text_table([summary])}\n", markup=False, soft_wrap=True)
+    with stored_in(run_dir):
+        console.print(headline(summary), markup=False)
+        console.print(f"\n{text_table([summary])}\n", markup=False, soft_wrap=True)
     console.print(f"report: {page}", markup=False, soft_wrap=True)
     return 0
+
+
+def _mend_table(run_dir: Path, console: Console) -> None:
+    """Write runs.parquet again, and say so, where it does not hold what the curves say."""
+    run = read_run(run_dir)
+    analysis = build(AnalysisOptions, run.config["analysis"], str(run_dir / "config.json"))
+    table = run_table(flatten(run.config), run.curves, run.config["sweep"]["tuning_seeds"], analysis)
+    if write_table(run_dir, table):
+        said = "runs.parquet: missing, damaged or of another version; written again from curves.npz"
+        console.print(said, markup=False, soft_wrap=True)
 
 
 def _put_together(partial: Path, console: Console) -> Path:
     """Finish a run from the parts that its shards have stored; return its folder."""
     final = partial.with_name(partial.name.removesuffix(".partial"))
-    config = build(Config, json.loads((partial / "config.json").read_text(encoding="utf-8")), str(partial))
+    try:
+        stored = read_json(partial / "config.json")
+    except ValueError:
+        stored = None
+    if not isinstance(stored, dict):
+        raise UserError(f"{partial}: unfinished, and its config.json is damaged; start the run or its shards again")
+    config = build(Config, stored, str(partial))
     name = final.name.rpartition("-")[0]
     prepare_jax()
     with precision(config.train.dtype):
