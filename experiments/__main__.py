@@ -5,7 +5,6 @@ Exit codes: 0 fine, 1 a check or the machinery failed, 2 the input was wrong (on
 
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Annotated
 
 import cyclopts
 from cyclopts import App, Parameter
-from rich.console import Console
 
+from experiments import surroundings
 from experiments.errors import UserError
 
-console = Console(highlight=False)
+console = surroundings.plain_console()
 app = App(
     name="python -m experiments",
     help="When, by how much and why does cross-entropy train a classifier faster than SSR?",
@@ -156,8 +155,10 @@ def _command() -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, run it, and return the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's notice is treated like Ctrl-C
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    surroundings.prepare_streams()
+    surroundings.prepare_home()
+    surroundings.stop_on_notice()
+    errors = surroundings.plain_console(stderr=True, soft_wrap=True)
     try:
         return app(arguments, exit_on_error=False, print_error=False) or 0
     except cyclopts.CycloptsError as error:
@@ -167,15 +168,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         errors.print(f"error: {error}", markup=False)
         return 2
+    except BrokenPipeError:
+        surroundings.quiet_stream()
+        return 1
     except OSError as error:
         errors.print(f"error: {error.filename or 'the results'}: {error.strerror or error}", markup=False)
         return 1
     except KeyboardInterrupt:
         errors.print(f"\nstopped; finished work is kept. To continue: {shlex.join(_command())}", markup=False)
         return 130
+    except Exception as error:
+        told = surroundings.keep_traceback(error, _command(), [*_out(arguments), *surroundings.temporary_folders()])
+        errors.print(f"error: {told}", markup=False)
+        return 1
+
+
+def _out(arguments: Sequence[str] | None) -> list[Path]:
+    """The folder that a command writes into."""
+    try:
+        bound = app.parse_args(arguments, exit_on_error=False, print_error=False)[1]
+        bound.apply_defaults()
+        return [Path(bound.arguments[name]) for name in ("out", "run_dir") if name in bound.arguments]
+    except Exception:  # a crash is told whatever was typed
+        return []
 
 
 if __name__ == "__main__":
     code = main()
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        surroundings.quiet_stream()
     os._exit(code) if code == 130 else sys.exit(code)

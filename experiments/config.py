@@ -20,6 +20,7 @@ from ce_jax.models import ACTIVATIONS, CNN_NORMALIZATIONS, NORMALIZATIONS, START
 from ce_jax.training import optimizer_names
 from experiments.data import DataOptions
 from experiments.errors import UserError, check, check_one_of, nearest
+from experiments.toml_files import read_toml
 
 WORKLOAD_KEYS = ("dataset", "model", "optimizer", "start")
 """Keys that may hold a list: each value is a workload of its own, never pooled with another."""
@@ -108,15 +109,7 @@ def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> tuple
       UserError: a missing or malformed file, an unknown key or a wrong value, with file, key and nearest valid name.
     """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = [str(other) for other in sorted(path.parent.glob("*.toml"))]
-        raise UserError(f"{path}: no such config file{nearest(str(path), known)}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
+    table = read_toml(path)
     overridden = {}
     for override in overrides:
         key, equals, text = override.partition("=")

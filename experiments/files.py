@@ -4,17 +4,18 @@ What the program reads back bears a SHA-256 of itself: an npz in the comment tha
 file's name, so that one wave's numbers never pass for another's; JSON, where nothing else checks it, under a key.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.errors import first_line
+from experiments.errors import UserError, first_line
 
 SEAL = "sha256"
 """The key of a checksum in JSON, and what stands before it in an npz."""
@@ -31,6 +32,26 @@ def write_bytes(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder that --out names, before any work is done for it.
+
+    Raises:
+      UserError: it cannot be made.
+    """
+    with usable_folder(out):
+        out.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def usable_folder(out: Path) -> Iterator[None]:
+    """What the system refuses in here is the fault of what --out names: it becomes a UserError."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError of a zero byte
+        told = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UserError(f"--out: cannot write to {out}: {told}") from None
 
 
 def set_aside(path: Path) -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ce_jax.losses import LOSSES
 from ce_jax.training import SCHEDULES, optimizer_names
@@ -40,11 +41,13 @@ def list_command(console: Console) -> int:
     }
     for title, rows in sections.items():
         if not any(rows.values()):
-            console.print(f"[bold]{title}[/bold]\n  {', '.join(rows)}\n")
+            console.print(Text.assemble((title, "bold"), f"\n  {', '.join(rows)}\n"))
             continue
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=True)
+        table = Table(
+            title=Text(title), title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=True
+        )
         for name, text in rows.items():
-            table.add_row(name, text)
+            table.add_row(Text(name), Text(text))
         console.print(table)
         console.print()
     return 0

@@ -17,7 +17,7 @@ def shown_on(console: Console) -> Iterator[Listener]:
     if not console.is_terminal:
         yield _Lines(console).listener
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress).listener
 

@@ -17,10 +17,11 @@ from ce_jax.losses import LOSSES
 from experiments.audit import measuring
 from experiments.audit.figure import margin_figure
 from experiments.audit.tables import bounds_table, loss_tables
-from experiments.files import write_bytes, write_json
+from experiments.files import make_folder, write_bytes, write_json
 from experiments.pages.drawing import saved
 from experiments.run.workload import find_loss
 from experiments.runtime import prepare_jax
+from experiments.surroundings import plain_console
 
 SUBJECTS = ("cross_entropy", "ssr")  # audited in full when no loss is named
 HALF = ("bfloat16", "float16")
@@ -36,6 +37,7 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
       UserError: a name is neither in `LOSSES` nor module:function.
     """
     arms = arms_of(list(dict.fromkeys(losses)) or list(LOSSES), find_loss)
+    make_folder(out)
     prepare_jax()
     torch = torch_peers()
     if not torch:
@@ -46,12 +48,11 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
     records = measuring.run_audit(subjects, PEERS | torch)
     checks = check_bounds(records)
     # Tables that are squeezed into 80 columns where there is no terminal could not be read.
-    wide = Console(file=console.file, width=max(console.width, 130), highlight=False)
+    wide = plain_console(file=console.file, width=max(console.width, 130))
     for label in dict.fromkeys(record.loss for record in records):
         for table in loss_tables(label, [record for record in records if record.loss == label]):
             wide.print(table)
     wide.print(bounds_table(checks))
-    out.mkdir(parents=True, exist_ok=True)
     store(out, records, checks, quick)
     _, note = saved(_figure, out, "error-against-margin")
     if note:
@@ -59,7 +60,9 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
     broken = [check for check in checks if not check.kept]
     for check in broken:
         console.print(f"BROKEN: {check.describe()}", markup=False, soft_wrap=True)
-    console.print(f"{len(checks) - len(broken)} of {len(checks)} bounds kept; written: {out}", soft_wrap=True)
+    console.print(
+        f"{len(checks) - len(broken)} of {len(checks)} bounds kept; written: {out}", markup=False, soft_wrap=True
+    )
     return 1 if broken else 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from experiments.claims.lock import refusal, rules_of, write_lock
 from experiments.claims.page import write_claims
@@ -17,7 +18,7 @@ from experiments.claims.publish import publish as publish_claims
 from experiments.claims.record import Claim, Request, shown, verdict_record
 from experiments.claims.registry import CLAIMS
 from experiments.errors import UserError, nearest
-from experiments.files import SEAL, digest, json_bytes, read_json, set_aside, write_json
+from experiments.files import SEAL, digest, json_bytes, make_folder, read_json, set_aside, write_json
 from experiments.pages.drawing import saved
 from experiments.progress import shown_on
 from experiments.run.provenance import provenance
@@ -64,10 +65,7 @@ def claims_command(
     chosen = _chosen(ids)
     if not 0 <= seed <= LARGEST_SEED:
         raise UserError(f"--seed: expected a whole number from 0 to {LARGEST_SEED}, got {seed}")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: cannot write to {out}: {error.strerror}") from None
+    make_folder(out)
     prepare_jax()
     for number, claim in enumerate(chosen, 1):
         folder = out / claim.id
@@ -76,7 +74,7 @@ def claims_command(
             console.print(f"{claim.id}: {stored['verdict']}, {known} (measure again with --fresh)", markup=False)
             continue
         _set_damaged_aside(folder, console)
-        console.print(f"[bold]{claim.id}[/bold] ({number} of {len(chosen)}): {claim.statement}")
+        console.print(Text.assemble((claim.id, "bold"), f" ({number} of {len(chosen)}): {claim.statement}"))
         with shown_on(console) as listener:
             measure(claim, Request(quick, seed, folder / "runs", listener, [], []), fresh)
         measured = finished(claim, folder, quick=False, seed=0)
@@ -147,5 +145,6 @@ def table(chosen: Sequence[Claim], out: Path) -> Table:
         verdict = read_json(out / claim.id / "verdict.json")
         words = verdict["verdict"] + (" (quick)" if verdict["quick"] else "")
         effect = f"{claim.effect}: {shown(verdict['measurements'], claim.effect)}"
-        rows.add_row(claim.id, claim.statement, words, effect, f"{verdict['minutes']:.1f}")
+        cells = (claim.id, claim.statement, words, effect, f"{verdict['minutes']:.1f}")
+        rows.add_row(*map(Text, cells))
     return rows

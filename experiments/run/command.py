@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from ce_jax.comparing import AnalysisOptions, first_points, headline, joined_headline, on_cpu, text_table, wave_memory
 from ce_jax.sweeping import row_block
 from ce_jax.training import segments
 from experiments.config import Config, as_dict, build, flatten, load_config
 from experiments.errors import UserError
-from experiments.files import read_json, write_json
+from experiments.files import read_json, usable_folder, write_json
 from experiments.pages.finished import read_run, stored_in
 from experiments.pages.report import build_joined_report, build_report
 from experiments.progress import shown_on
@@ -47,6 +48,8 @@ def run_command(
         raise UserError("--distributed: cannot be combined with --shard; both say which part of the work is whose")
     if share and fresh:
         raise UserError("--fresh: shards add to what is there; delete the run's folder before the first one instead")
+    with usable_folder(out):
+        out.exists()
     prepare_jax()
     if distributed is not None:
         connect(distributed)
@@ -58,7 +61,7 @@ def run_command(
     for number, one in enumerate(workloads, 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
         start = "" if ":" in one.model else f", start {one.start}"
-        console.print(f"[bold]{name}[/bold]: {one.dataset}, {one.model}, {one.optimizer}{start}{of}")
+        console.print(Text.assemble((name, "bold"), f": {one.dataset}, {one.model}, {one.optimizer}{start}{of}"))
         with shown_on(console) as listener:
             outcome = run_workload(name, one, out, command, listener, fresh, shard=share, budget=budget)
         if outcome.waiting:
@@ -129,6 +132,9 @@ def report_command(run_dir: Path, console: Console) -> int:
     Raises:
       UserError: this is no run folder, or parts of the run are missing.
     """
+    run_dir = run_dir if run_dir.name else run_dir.resolve()
+    if not run_dir.name:
+        raise UserError(f"{run_dir}: expected the folder of a finished run")
     partial = run_dir.with_name(run_dir.name.removesuffix(".partial") + ".partial")
     if (partial / "config.json").exists() and not (run_dir / "summary.json").exists():
         run_dir = _put_together(partial, console)
