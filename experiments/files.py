@@ -34,6 +34,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def printable(text: str) -> str:
+    """Text as UTF-8 can hold it: names of files may have bytes that are no letters, which appear escaped.
+
+    >>> printable("d\\udcff.csv")
+    'd\\\\udcff.csv'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def make_folder(out: Path) -> None:
     """Make the folder that --out names, before any work is done for it.
 

@@ -1,6 +1,7 @@
 """What a process finds around it: a terminal of any encoding, perhaps no home, signals, and where a crash is kept."""
 
 import atexit
+import codecs
 import contextlib
 import os
 import shlex
@@ -32,11 +33,35 @@ def plain_console(**options: Any) -> Console:
     return Console(highlight=False, markup=False, emoji=False, **options)
 
 
+PLAIN = {
+    "–": "-",
+    "−": "-",
+    "·": "-",
+    "÷": "/",
+    "×": "x",
+    "≤": "<=",
+    "≥": ">=",
+    "µ": "u",
+    "←": "<-",
+    "→": "->",
+    "±": "+-",
+}
+"""What stands for a sign that the terminal's encoding lacks."""
+
+
 def prepare_streams() -> None:
-    """Let what the terminal's encoding lacks appear escaped: a sign or a file's name must not stop a run."""
+    """Let what the terminal's encoding lacks appear in plain signs, or escaped: it must not stop a run."""
+    codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(PLAIN.get(one, one.encode("ascii", "backslashreplace").decode()) for one in letters), error.end
 
 
 def prepare_home() -> None:

@@ -67,7 +67,9 @@ def build_joined_report(folder: Path, run_dirs: Sequence[Path], title: str) -> P
     """Write `folder/report.html`: one table over several workloads, linked to the page of each; return its path."""
     runs = [read_run(run_dir) for run_dir in run_dirs]
     summaries = [run.summary for run in runs]
-    links = [quote(Path(os.path.relpath(run_dir / "report.html", folder)).as_posix()) for run_dir in run_dirs]
+    links = [
+        quote(os.fsencode(Path(os.path.relpath(run_dir / "report.html", folder)).as_posix())) for run_dir in run_dirs
+    ]
     labels = [comparing.label(summary, summaries) for summary in summaries]
     drawings = [_side_by_side(runs, labels)] if 2 <= len(runs) <= MOST_SIDE_BY_SIDE else []
     drawings += _all_ratios(summaries, labels)

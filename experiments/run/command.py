@@ -1,5 +1,6 @@
 """What `run` and `report` do: read the input, call the modules below, show the result."""
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -48,8 +49,8 @@ def run_command(
         raise UserError("--distributed: cannot be combined with --shard; both say which part of the work is whose")
     if share and fresh:
         raise UserError("--fresh: shards add to what is there; delete the run's folder before the first one instead")
-    with usable_folder(out):
-        out.exists()
+    with usable_folder(out), contextlib.suppress(FileNotFoundError):
+        out.stat()
     prepare_jax()
     if distributed is not None:
         connect(distributed)

@@ -12,7 +12,7 @@ import polars as pl
 from ce_jax.comparing import AnalysisOptions, Curves, diverged, marked, retired, times_to
 from ce_jax.sweeping import MEASURED
 from ce_jax.training import METRICS
-from experiments.files import write_bytes
+from experiments.files import printable, write_bytes
 
 
 def run_table(
@@ -49,7 +49,7 @@ def run_table(
         frames.append(pl.DataFrame(columns))
     constants = {key: value for key, value in flat_config.items() if key not in ("loss",)}
     shown = [
-        pl.lit(value if isinstance(value, str | int | float | bool) else str(value)).alias(key)
+        pl.lit(value if isinstance(value, int | float | bool) else printable(str(value))).alias(printable(key))
         for key, value in constants.items()
         if value is not None
     ]
