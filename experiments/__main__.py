@@ -5,7 +5,6 @@ Exit codes: 0 fine, 1 a check or the machinery failed, 2 the input was wrong (on
 
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ try:
     import cyclopts
     from cyclopts import App, Parameter
     from cyclopts.completion import ShellDetectionError
-    from rich.console import Console
+
+    from experiments import surroundings
 except ModuleNotFoundError as missing:
     sys.exit(f"error: {missing.name} is not installed; the command line needs pip install 'ce-jax[experiments]'")
 
@@ -23,7 +23,7 @@ from experiments.errors import UserError
 from experiments.names import program
 from experiments.own_modules import searched
 
-console = Console(highlight=False)
+console = surroundings.plain_console()
 app = App(
     name=" ".join(program()),
     help="When, by how much and why does cross-entropy train a classifier faster than SSR?",
@@ -258,8 +258,10 @@ def _command() -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, run it, and return the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's notice is treated like Ctrl-C
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    surroundings.prepare_streams()
+    surroundings.prepare_home()
+    surroundings.stop_on_notice()
+    errors = surroundings.plain_console(stderr=True, soft_wrap=True)
     try:
         with searched(Path.cwd()):
             return app(arguments, exit_on_error=False, print_error=False) or 0
@@ -270,18 +272,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         errors.print(f"error: {error}", markup=False)
         return 2
+    except BrokenPipeError:
+        surroundings.quiet_stream()
+        return 1
     except OSError as error:
         errors.print(f"error: {error.filename or 'the results'}: {error.strerror or error}", markup=False)
         return 1
     except KeyboardInterrupt:
         errors.print(f"\nstopped; finished work is kept. To continue: {shlex.join(_command())}", markup=False)
         return 130
+    except Exception as error:
+        told = surroundings.keep_traceback(error, _command(), [*_out(arguments), *surroundings.temporary_folders()])
+        errors.print(f"error: {told}", markup=False)
+        return 1
+
+
+def _out(arguments: Sequence[str] | None) -> list[Path]:
+    """The folder that a command writes into."""
+    try:
+        bound = app.parse_args(arguments, exit_on_error=False, print_error=False)[1]
+        bound.apply_defaults()
+        return [Path(bound.arguments[name]) for name in ("out", "run_dir") if name in bound.arguments]
+    except Exception:  # a crash is told whatever was typed
+        return []
 
 
 def start() -> NoReturn:
     """What the console script calls: `main`, then the end of the process."""
     code = main()
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        surroundings.quiet_stream()
     if code == 130:
         os._exit(code)
     sys.exit(code)

@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import json
 import sys
-import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ from ce_jax.comparing import AnalysisOptions, SweepOptions, TrainOptions, check_
 from ce_jax.models import ACTIVATIONS, CNN_NORMALIZATIONS, NORMALIZATIONS, STARTS
 from ce_jax.training import optimizer_names
 from experiments.data import DataOptions
-from experiments.errors import UserError, check, check_count, check_one_of, first_line, is_count, nearest
+from experiments.errors import UserError, check, check_count, check_one_of, is_count, nearest
 from experiments.overrides import parse_override
 from experiments.shipped import find_config
+from experiments.toml_files import read_toml
 
 WORKLOAD_KEYS = ("dataset", "model", "optimizer", "start")
 """Keys that may hold a list: each value is a workload of its own, never pooled with another."""
@@ -114,12 +114,7 @@ def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> tuple
       UserError: a missing or malformed file, an unknown key or a wrong value, with file, key and nearest valid name.
     """
     path = find_config(Path(path))
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # without the mark that some editors put first
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: not valid TOML: {first_line(error)}") from None
+    table = read_toml(path)
     overridden = {}
     for override in overrides:
         key, value = parse_override(override)

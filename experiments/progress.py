@@ -17,7 +17,7 @@ def shown_on(console: Console) -> Iterator[Listener]:
     if not console.is_terminal:
         yield _Lines(console).listener
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress).listener
 
@@ -59,7 +59,7 @@ class _Bar(_Tally):
         self.progress, self.task = progress, progress.add_task("", total=0)
 
     def say(self, message: str) -> None:
-        self.progress.console.print(f"  {message}", markup=False)
+        self.progress.console.print(f"  {message}", markup=False, soft_wrap=True)
 
     def plan(self, classifiers: int, steps: int) -> None:
         super().plan(classifiers, steps)
@@ -78,7 +78,7 @@ class _Lines(_Tally):
         self.console, self.last = console, time.monotonic()
 
     def say(self, message: str) -> None:
-        self.console.print(f"  {message}", markup=False)
+        self.console.print(f"  {message}", markup=False, soft_wrap=True)
 
     def advance(self, made: int, spared: int) -> None:
         super().advance(made, spared)

@@ -18,10 +18,20 @@ def prepare_jax() -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with contextlib.suppress(RuntimeError):  # the devices exist already
             jax.config.update("jax_num_cpu_devices", cores)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    jax.config.update("jax_compilation_cache_dir", str(Path(base) / "ce_jax"))
+    if cache := _cache():
+        jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _cache() -> Path | None:
+    """A folder for compiled programs; None where none can be written, and JAX would warn of it at every program."""
+    with contextlib.suppress(OSError, RuntimeError):  # no home, or none of one's own
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        cache = Path(base) / "ce_jax"
+        cache.mkdir(parents=True, exist_ok=True)
+        return cache if os.access(cache, os.W_OK) else None
+    return None
 
 
 @contextlib.contextmanager

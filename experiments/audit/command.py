@@ -26,10 +26,11 @@ from ce_jax.losses import LOSSES
 from experiments.audit import measuring
 from experiments.audit.figure import margin_figure
 from experiments.audit.tables import bounds_table, loss_tables
-from experiments.files import write_bytes, write_json
+from experiments.files import make_folder, write_bytes, write_json
 from experiments.pages.drawing import saved
 from experiments.run.workload import find_loss
 from experiments.runtime import prepare_jax
+from experiments.surroundings import plain_console
 
 SUBJECTS = ("cross_entropy", "ssr")  # audited in full when no loss is named
 HALF = ("bfloat16", "float16")
@@ -47,6 +48,7 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
       UserError: a name is neither in `LOSSES` nor module:function.
     """
     arms = arms_of(list(dict.fromkeys(losses)) or list(LOSSES), find_loss)
+    make_folder(out)
     prepare_jax()
     own = {arm.label: check_loss(arm.loss) for arm in arms if arm.loss.name not in LOSSES}
     for label, findings in own.items():
@@ -60,12 +62,11 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
     records = measuring.run_audit(subjects, PEERS | torch)
     checks = check_bounds(records)
     # Tables that are squeezed into 80 columns where there is no terminal could not be read.
-    wide = Console(file=console.file, width=max(console.width, 130), highlight=False)
+    wide = plain_console(file=console.file, width=max(console.width, 130))
     for label in dict.fromkeys(record.loss for record in records):
         for table in loss_tables(label, [record for record in records if record.loss == label]):
             wide.print(table)
     wide.print(bounds_table(checks))
-    out.mkdir(parents=True, exist_ok=True)
     store(out, records, checks, quick, own)
     _, note = saved(_figure, out, "error-against-margin")
     if note:
@@ -73,7 +74,9 @@ def audit_command(losses: Sequence[str], out: Path, quick: bool, console: Consol
     broken = [check for check in checks if not check.kept]
     for check in broken:
         console.print(f"BROKEN: {check.describe()}", markup=False, soft_wrap=True)
-    console.print(f"{len(checks) - len(broken)} of {len(checks)} bounds kept; written: {out}", soft_wrap=True)
+    console.print(
+        f"{len(checks) - len(broken)} of {len(checks)} bounds kept; written: {out}", markup=False, soft_wrap=True
+    )
     failed = [f"{label}: {one.what}" for label, findings in own.items() for one in findings if one.outcome == "fails"]
     for what in failed:
         console.print(f"FAILS: {what}", markup=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from ce_jax.auditing import REGIMES, ROUTES, BoundCheck, Record
 
@@ -83,6 +84,6 @@ def bounds_table(checks: Sequence[BoundCheck]) -> Table:
         r = check.record
         place = f"{r.loss}, {r.route}, {r.regime}, K = {r.num_classes}"
         unit = UNITS[bound.measure]
-        state = "kept" if check.kept else "[bold red]BROKEN[/bold red]"
+        state = Text("kept") if check.kept else Text("BROKEN", style="bold red")
         table.add_row(bound.title, r.dtype, unit, _short(check.limit), _short(check.worst), place, state)
     return table

@@ -15,7 +15,7 @@ from experiments.bench.sweeps import sweep_points
 from experiments.bench.tables import point_line, points_table, scaling_table
 from experiments.bench.timing import Point, machine_limits
 from experiments.errors import UserError, nearest
-from experiments.files import write_json
+from experiments.files import make_folder, write_json
 from experiments.runtime import prepare_jax
 
 SUITES = ("loss", "sweep", "scaling")
@@ -33,6 +33,7 @@ def bench_command(names: Sequence[str], out: Path, runs: int, console: Console) 
         raise UserError(f"--runs: expected at least {LEAST_RUNS}, got {runs}")
     if not have_torch():
         console.print("PyTorch is not installed: its columns are missing (pip install torch==2.13.0)")
+    make_folder(out)
     prepare_jax()
     limits = machine_limits(runs)
     console.print("this machine now: " + ", ".join(f"{key} {value:.1f}" for key, value in limits.items()))
@@ -41,7 +42,6 @@ def bench_command(names: Sequence[str], out: Path, runs: int, console: Console) 
     for point in _points(suites, runs, limits):
         points.append(point)
         console.print(point_line(point), markup=False, soft_wrap=True)
-    out.mkdir(parents=True, exist_ok=True)
     _store(out / "bench.json", points, limits)
     if "scaling" in suites:
         _scaling(runs, out, console)

@@ -9,15 +9,16 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from experiments.claims.lock import refusal, rules_of, write_lock
 from experiments.claims.page import write_claims
-from experiments.claims.publish import finished, made_elsewhere, standing
+from experiments.claims.publish import finished, made_elsewhere, read_result, standing
 from experiments.claims.publish import publish as publish_claims
 from experiments.claims.record import Claim, Request, shown, verdict_record
 from experiments.claims.registry import CLAIMS
 from experiments.errors import UserError, nearest
-from experiments.files import read_json, write_json
+from experiments.files import SEAL, digest, json_bytes, make_folder, read_json, set_aside, write_json
 from experiments.names import CHECKOUT, program
 from experiments.pages.drawing import saved
 from experiments.progress import shown_on
@@ -67,10 +68,7 @@ def claims_command(
     chosen = _chosen(ids)
     if not 0 <= seed <= LARGEST_SEED:
         raise UserError(f"--seed: expected a whole number from 0 to {LARGEST_SEED}, got {seed}")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: cannot write to {out}: {error.strerror}") from None
+    make_folder(out)
     prepare_jax()
     for number, claim in enumerate(chosen, 1):
         folder = out / claim.id
@@ -78,7 +76,8 @@ def claims_command(
             known = made_elsewhere(claim, stored) or "finished before"
             console.print(f"{claim.id}: {stored['verdict']}, {known} (measure again with --fresh)", markup=False)
             continue
-        console.print(f"[bold]{claim.id}[/bold] ({number} of {len(chosen)}): {claim.statement}")
+        _set_damaged_aside(folder, console)
+        console.print(Text.assemble((claim.id, "bold"), f" ({number} of {len(chosen)}): {claim.statement}"))
         with shown_on(console) as listener:
             measure(claim, Request(quick, seed, folder / "runs", listener, [], []), fresh)
         measured = finished(claim, folder, quick=False, seed=0)
@@ -96,6 +95,13 @@ def _chosen(ids: Sequence[str]) -> list[Claim]:
         if name not in CLAIMS:
             raise UserError(f"claims: expected one of {', '.join(CLAIMS)}, got {name!r}{nearest(name, CLAIMS)}")
     return [claim for name, claim in CLAIMS.items() if not ids or name in ids]
+
+
+def _set_damaged_aside(folder: Path, console: Console) -> None:
+    """Keep a verdict that cannot be read back, and say so, before its claim is measured again."""
+    if (folder / "verdict.json").exists() and read_result(folder) is None:
+        kept = set_aside(folder / "verdict.json")
+        console.print(f"damaged, set aside, and measured again: {kept}", markup=False, soft_wrap=True)
 
 
 def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, Any]:
@@ -127,7 +133,8 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
         "provenance": {name: provenance_now[name] for name in ("versions", "devices", "platform", "git", "utc")},
     }
     verdict = verdict_record(claim, findings, request.quick, minutes)
-    write_json(folder / "card.json", card)
+    # The verdict comes last, as the marker of a finished claim; its checksum lies in the card.
+    write_json(folder / "card.json", card | {SEAL: {"verdict.json": digest(json_bytes(verdict))}})
     write_json(folder / "verdict.json", verdict)
     return verdict
 
@@ -141,5 +148,6 @@ def table(chosen: Sequence[Claim], out: Path) -> Table:
         verdict = read_json(out / claim.id / "verdict.json")
         words = verdict["verdict"] + (" (quick)" if verdict["quick"] else "")
         effect = f"{claim.effect}: {shown(verdict['measurements'], claim.effect)}"
-        rows.add_row(claim.id, claim.statement, words, effect, f"{verdict['minutes']:.1f}")
+        cells = (claim.id, claim.statement, words, effect, f"{verdict['minutes']:.1f}")
+        rows.add_row(*map(Text, cells))
     return rows

@@ -9,7 +9,7 @@ from experiments.claims.answer import GALLERY, answer
 from experiments.claims.lock import refusal
 from experiments.claims.record import SCHEMA, Claim
 from experiments.errors import UserError
-from experiments.files import read_json, write_bytes
+from experiments.files import SEAL, changed, read_json, write_bytes
 from experiments.names import place
 from experiments.run.provenance import made_by_other_code
 from experiments.source import ROOT
@@ -19,13 +19,21 @@ FILES = ("verdict.json", "card.json", "figure.png")
 BEGIN, END = "<!-- answer: begin (python -m experiments claims --publish) -->", "<!-- answer: end -->"
 
 
+IN_VERDICT = ("schema", "verdict", "quick", "measurements")
+IN_CARD = ("definition", "seed", "provenance")
+
+
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """What is stored of a finished claim, its verdict and its card in one; None where there is none."""
+    """What is stored of a finished claim, its verdict and its card in one; None where there is none, or it is damaged.
+
+    The card bears the checksum of the verdict.
+    """
     try:
         verdict, card = (read_json(folder / name) for name in ("verdict.json", "card.json"))
-    except (OSError, ValueError):
+        whole = all(key in verdict for key in IN_VERDICT) and all(key in card for key in IN_CARD)
+        return {**card, **verdict} if whole and not changed(folder, card.get(SEAL, {})) else None
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return {**card, **verdict}
 
 
 def finished(claim: Claim, folder: Path, quick: bool, seed: int) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ from ce_jax.training import Hyperparameters, Splits
 from experiments.claims.record import Request
 from experiments.claims.statistics import TunedFigure
 from experiments.config import Config, fingerprint, identity
-from experiments.files import read_arrays, read_json, write_arrays, write_json
+from experiments.files import read_arrays, read_sealed, set_aside, write_arrays, write_sealed
 from experiments.pages.canvas import Array
 from experiments.run.folder import open_run
 from experiments.run.planning import memory_budget
@@ -129,12 +129,14 @@ def trained(
     """
     config = moved(config, request)
     final = request.folder / f"{name}-{fingerprint([identity(config), everywhere])}"
-    curves = _stored(final, config)
-    if curves is None:
+    stored = _stored(final, config, request.listener.say)
+    if stored is None:
         request.listener.say(f"training {name}")
         curves = _train(name, config, final, request, everywhere, rates_per_wave)
-    elif request.earlier is not None:
-        request.earlier.append(float(read_json(final / "provenance.json")["run_seconds"]))
+    else:
+        curves, seconds = stored
+        if request.earlier is not None:
+            request.earlier.append(seconds)
     run = TrainedConfig(config, curves)
     if request.edges is not None and config.sweep.widen:
         request.edges.extend(f"{name}: {loss} at {run.rate(loss):.3g}" for loss in run.edges)
@@ -172,26 +174,31 @@ def _train(name: str, config: Config, final: Path, request: Request, everywhere:
         arrays |= {f"fresh/{key}": array for key, array in curves.fresh.to_arrays().items()}
         write_arrays(run.folder / "curves.npz", arrays)
         seconds = time.perf_counter() - begin
-        write_json(run.folder / "provenance.json", provenance([], trainer.compile_seconds, seconds))
+        write_sealed(run.folder / "provenance.json", provenance([], trainer.compile_seconds, seconds))
         run.finish()
     return curves
 
 
-def _stored(folder: Path, config: Config) -> Trained | None:
-    """Curves that the present code has stored; None where there are none."""
+def _stored(folder: Path, config: Config, say: Callable[[str], None]) -> tuple[Trained, float] | None:
+    """Curves that the present code has stored and the seconds that they took; None where there are none.
+
+    What was damaged is set aside.
+    """
     try:
-        if made_by_other_code(read_json(folder / "provenance.json")):
+        made = read_sealed(folder / "provenance.json")
+        if made_by_other_code(made):
             return None
-        arrays = read_arrays(folder / "curves.npz")
-    except (OSError, ValueError):
+        arrays = read_arrays(folder / "curves.npz", sealed=True)
+        parts = [
+            {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            for prefix in ("tuning/", "fresh/")
+        ]
+        tuning, fresh = (Curves.from_arrays(part) for part in parts)
+        return Trained(tuning, fresh, choose_points(tuning, config.analysis)), float(made["run_seconds"])
+    except (ValueError, KeyError, TypeError, OSError):
+        if folder.exists():
+            say(f"damaged, set aside, and its work done again: {set_aside(folder)}")
         return None
-
-    def part(prefix: str) -> Curves:
-        own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        return Curves.from_arrays(own)
-
-    tuning = part("tuning/")
-    return Trained(tuning, part("fresh/"), choose_points(tuning, config.analysis))
 
 
 def over_seeds(function: Callable[..., Any], seeds: Array, rate: float, splits: Splits) -> Any:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from ce_jax.models import STARTS
 from experiments.errors import UserError, nearest
+from experiments.files import make_folder
 from experiments.lesson.network import load_network
 from experiments.lesson.page import write_page
 from experiments.lesson.record import compute
@@ -34,10 +35,7 @@ def lesson_command(overrides: Sequence[str], out: Path, open_page: bool, console
     """
     options = _options(overrides)
     network = load_network(options["network"]) if "network" in options else load_network()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: cannot write to {out}: {error.strerror}") from None
+    make_folder(out)
     prepare_jax()
     with console.status("computing every number of the lesson"):
         lesson = compute(network, options.get("start", "he"))

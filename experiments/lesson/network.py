@@ -4,7 +4,6 @@
 """
 
 import math
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 from ce_jax import Layer, Model, mlp
 from ce_jax.models import ACTIVATIONS
 from experiments.config import build
-from experiments.errors import UserError, check, nearest
+from experiments.errors import check, nearest
+from experiments.toml_files import read_toml
 
 TEXTBOOK = Path(__file__).with_name("textbook.toml")
 MOST = 12  # units of a layer, inputs and rows: the lesson prints every weight and every term
@@ -158,16 +158,7 @@ def load_network(path: str | Path = TEXTBOOK) -> Network:
     ((2,), 'setosa')
     """
     path = Path(path).expanduser()
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = [str(other) for other in sorted(path.parent.glob("*.toml"))]
-        raise UserError(f"{path}: no such network file{nearest(str(path), known)}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
-    return build(Network, table, str(path))
+    return build(Network, read_toml(path, "network"), str(path))
 
 
 def _known(key: str, name: str, choices: Sequence[str]) -> None:

@@ -2,8 +2,8 @@
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from experiments.lesson import sentences, tables
 from experiments.lesson.escape import CLASSES
@@ -19,19 +19,19 @@ def show(lesson: Lesson, console: Console) -> None:
 
 def _heading(console: Console, text: str) -> None:
     console.print()
-    console.rule(f"[bold]{text}", align="left")
+    console.rule(Text(text, style="bold"), align="left")
 
 
 def _say(console: Console, *sentences: str) -> None:
-    console.print(escape(" ".join(sentences)))  # names may hold square brackets, which are rich's markup
+    console.print(" ".join(sentences), markup=False)  # names may hold square brackets
 
 
 def _table(console: Console, table: tables.LessonTable) -> None:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(table.header):
-        drawn.add_column(escape(name), justify="left" if index in table.words else "right", vertical="top")
+        drawn.add_column(Text(name), justify="left" if index in table.words else "right", vertical="top")
     for row in table.rows:
-        drawn.add_row(*map(escape, row))
+        drawn.add_row(*map(Text, row))
     console.print(drawn)
 
 

@@ -19,7 +19,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from ce_jax.comparing import display_name
-from experiments.files import write_bytes
+from experiments.files import printable, write_bytes
 
 Array = NDArray[Any]
 
@@ -96,7 +96,7 @@ def title(axes: Axes, words: str) -> None:
 
     Dollar signs are escaped: matplotlib would read mathematics between them.
     """
-    axes.set_title(textwrap.fill(words, TITLE).replace("$", r"\$"), loc="left", fontsize=11)
+    axes.set_title(textwrap.fill(printable(words), TITLE).replace("$", r"\$"), loc="left", fontsize=11)
 
 
 def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] = ()) -> None:

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from ce_jax.analysis import Survival
 from ce_jax.comparing import display_name, listed, percent
+from experiments.files import printable
 from experiments.pages import canvas
 from experiments.pages.canvas import COLOURS, MOST_BANDS, SETTINGS, Array, Style, styles
 
@@ -232,7 +233,7 @@ def ratios(
     axes.xaxis.set_minor_locator(NullLocator())
     ticks = _ratio_ticks(left, right)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set_yticks(rows, [text.replace("$", r"\$") for text in labels])
+    axes.set_yticks(rows, [printable(text).replace("$", r"\$") for text in labels])
     axes.set_ylim(-0.7, len(labels) - 0.3)
     canvas.title(axes, title)
     return figure

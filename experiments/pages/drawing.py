@@ -9,7 +9,7 @@ from typing import TypeVar
 from matplotlib.figure import Figure
 
 from experiments.errors import first_line
-from experiments.files import write_bytes
+from experiments.files import printable, write_bytes
 from experiments.pages import canvas
 
 Kept = TypeVar("Kept")
@@ -53,5 +53,5 @@ def message(words: str) -> Figure:
     figure, (axes,) = canvas.panels(1, height=1.3, columns=1)
     axes.set_axis_off()
     # Whatever an error says, no letter of it is mathematics.
-    axes.text(0, 0.5, textwrap.fill(words, 100), va="center", parse_math=False)
+    axes.text(0, 0.5, textwrap.fill(printable(words), 100), va="center", parse_math=False)
     return figure

@@ -11,7 +11,7 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from experiments.files import write_bytes
+from experiments.files import printable, write_bytes
 from experiments.pages import canvas
 from experiments.pages.drawing import drawn
 
@@ -47,7 +47,7 @@ def write_page(path: Path, template: str, forms: Mapping[str, Any] | None = None
     )
     environment.globals |= forms or {}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, environment.get_template(template).render(**context).encode())
+    write_bytes(path, printable(environment.get_template(template).render(**context)).encode())
     return path
 
 

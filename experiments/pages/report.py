@@ -4,12 +4,11 @@ Numbers come from summary.json as they stand, figures from curves.npz. A page fe
 inside it, and its content policy forbids the rest.
 """
 
-import json
 import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -19,7 +18,6 @@ from ce_jax import comparing
 from ce_jax.analysis import survival
 from ce_jax.comparing import (
     AnalysisOptions,
-    Curves,
     LossCurves,
     best_at_each_rate,
     display_name,
@@ -31,47 +29,14 @@ from ce_jax.comparing import (
     tuned_words,
 )
 from experiments.config import flatten
-from experiments.errors import UserError
-from experiments.files import read_arrays
 from experiments.pages import charts
 from experiments.pages.canvas import MOST_BANDS, Array
 from experiments.pages.drawing import saved
+from experiments.pages.finished import FinishedRun, read_run
 from experiments.pages.html import Drawing, inlined, write_page
 
-SCHEMA = 1
 MOST_SIDE_BY_SIDE = 4
 """Workloads that a joined page shows beside one another."""
-
-
-class FinishedRun(NamedTuple):
-    """A finished run folder, read back."""
-
-    config: dict[str, Any]
-    provenance: dict[str, Any]
-    summary: dict[str, Any]
-    curves: Curves
-
-
-def read_run(run_dir: Path) -> FinishedRun:
-    """Read a finished run folder.
-
-    Raises:
-      UserError: a file is missing or unreadable, or the summary has another schema.
-    """
-    try:
-        config, provenance, summary = (
-            json.loads((run_dir / f"{name}.json").read_text(encoding="utf-8"))
-            for name in ("config", "provenance", "summary")
-        )
-        curves = Curves.from_arrays(read_arrays(run_dir / "curves.npz"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        missing = Path(error.filename).name
-        raise UserError(f"{run_dir}: expected the folder of a finished run, but {missing} is missing") from None
-    except (ValueError, OSError) as error:
-        raise UserError(f"{run_dir}: cannot be read back ({error}); run it again with --fresh") from None
-    if summary.get("schema") != SCHEMA:
-        raise UserError(f"{run_dir}: expected summary.json of schema {SCHEMA}, got {summary.get('schema')}")
-    return FinishedRun(config, provenance, summary, curves)
 
 
 def build_report(run_dir: Path) -> Path:
@@ -102,7 +67,9 @@ def build_joined_report(folder: Path, run_dirs: Sequence[Path], title: str) -> P
     """Write `folder/report.html`: one table over several workloads, linked to the page of each; return its path."""
     runs = [read_run(run_dir) for run_dir in run_dirs]
     summaries = [run.summary for run in runs]
-    links = [quote(Path(os.path.relpath(run_dir / "report.html", folder)).as_posix()) for run_dir in run_dirs]
+    links = [
+        quote(os.fsencode(Path(os.path.relpath(run_dir / "report.html", folder)).as_posix())) for run_dir in run_dirs
+    ]
     labels = [comparing.label(summary, summaries) for summary in summaries]
     drawings = [_side_by_side(runs, labels)] if 2 <= len(runs) <= MOST_SIDE_BY_SIDE else []
     drawings += _all_ratios(summaries, labels)

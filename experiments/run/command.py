@@ -1,21 +1,25 @@
 """What `run` and `report` do: read the input, call the modules below, show the result."""
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
-from ce_jax.comparing import first_points, headline, on_cpu, text_table, wave_memory
+from ce_jax.comparing import AnalysisOptions, first_points, headline, on_cpu, text_table, wave_memory
 from ce_jax.sweeping import row_block
 from ce_jax.training import segments
-from experiments.config import Config, as_dict, build, load_config
+from experiments.config import Config, as_dict, build, flatten, load_config
 from experiments.data import account_lines
 from experiments.errors import UserError
+from experiments.files import read_json, usable_folder
 from experiments.names import program
+from experiments.pages.finished import read_run, stored_in
 from experiments.pages.index import INDEX, write_index
-from experiments.pages.report import build_report, read_run
+from experiments.pages.report import build_report
 from experiments.progress import shown_on
 from experiments.run.distributed import connect, leads
 from experiments.run.execute import run_workload
@@ -23,6 +27,7 @@ from experiments.run.joining import JOINED, join, report_joined, show
 from experiments.run.naming import run_names
 from experiments.run.planning import plan_for
 from experiments.run.provenance import made_by_other_code, run_name
+from experiments.run.runs_table import run_table, write_table
 from experiments.run.shards import parse_shard, scheduled_shard
 from experiments.run.workload import load_workload
 from experiments.runtime import precision, prepare_jax
@@ -49,6 +54,8 @@ def run_command(
         raise UserError("--distributed: cannot be combined with --shard; both say which part of the work is whose")
     if share and fresh:
         raise UserError("--fresh: shards add to what is there; delete the run's folder before the first one instead")
+    with usable_folder(out), contextlib.suppress(FileNotFoundError):
+        out.stat()
     prepare_jax()
     if distributed is not None:
         connect(distributed)
@@ -60,7 +67,7 @@ def run_command(
     for number, (run, one) in enumerate(zip(run_names(name, workloads), workloads, strict=True), 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
         start = "" if ":" in one.model else f", start {one.start}"
-        console.print(f"[bold]{run}[/bold]: {one.dataset}, {one.model}, {one.optimizer}{start}{of}")
+        console.print(Text.assemble((run, "bold"), f": {one.dataset}, {one.model}, {one.optimizer}{start}{of}"))
         with shown_on(console) as listener:
             outcome = run_workload(run, one, out, command, listener, fresh, shard=share, budget=budget)
         if outcome.waiting:
@@ -124,23 +131,46 @@ def report_command(run_dir: Path, console: Console) -> int:
     """
     if (run_dir / JOINED).exists():
         return report_joined(run_dir, console)
+    run_dir = run_dir if run_dir.name else run_dir.resolve()
+    if not run_dir.name:
+        raise UserError(f"{run_dir}: expected the folder of a finished run")
     partial = run_dir.with_name(run_dir.name.removesuffix(".partial") + ".partial")
     if (partial / "config.json").exists() and not (run_dir / "summary.json").exists():
         run_dir = _put_together(partial, console)
         page = run_dir / "report.html"
     else:
-        page = build_report(run_dir)
+        read_run(run_dir)
+        with stored_in(run_dir):
+            _mend_table(run_dir, console)
+            page = build_report(run_dir)
     summary = read_run(run_dir).summary
-    console.print(headline(summary), markup=False)
-    console.print(f"\n{text_table([summary])}\n", markup=False, soft_wrap=True)
+    with stored_in(run_dir):
+        console.print(headline(summary), markup=False)
+        console.print(f"\n{text_table([summary])}\n", markup=False, soft_wrap=True)
     console.print(f"report: {page}", markup=False, soft_wrap=True)
     return 0
+
+
+def _mend_table(run_dir: Path, console: Console) -> None:
+    """Write runs.parquet again, and say so, where it does not hold what the curves say."""
+    run = read_run(run_dir)
+    analysis = build(AnalysisOptions, run.config["analysis"], str(run_dir / "config.json"))
+    table = run_table(flatten(run.config), run.curves, run.config["sweep"]["tuning_seeds"], analysis)
+    if write_table(run_dir, table):
+        said = "runs.parquet: missing, damaged or of another version; written again from curves.npz"
+        console.print(said, markup=False, soft_wrap=True)
 
 
 def _put_together(partial: Path, console: Console) -> Path:
     """Finish a run from the parts that its shards have stored; return its folder."""
     final = partial.with_name(partial.name.removesuffix(".partial"))
-    config = build(Config, json.loads((partial / "config.json").read_text(encoding="utf-8")), str(partial))
+    try:
+        stored = read_json(partial / "config.json")
+    except ValueError:
+        stored = None
+    if not isinstance(stored, dict):
+        raise UserError(f"{partial}: unfinished, and its config.json is damaged; start the run or its shards again")
+    config = build(Config, stored, str(partial))
     name = final.name.rpartition("-")[0]
     prepare_jax()
     with precision(config.train.dtype):

@@ -1,19 +1,21 @@
 """Run one workload: the protocol of `ce_jax.comparing` with a trainer that stores, then summary, table and page."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ce_jax.comparing import Curves, Listener, joined_seeds, summarise, tune_and_report
 from experiments.config import Config, as_dict, flatten
 from experiments.data import account_lines
-from experiments.files import write_arrays, write_json
+from experiments.files import set_aside, write_arrays, write_json
+from experiments.pages.finished import DamagedRun, read_run, with_checksums
 from experiments.pages.report import build_report
 from experiments.run.distributed import agreed, leads, open_jointly
+from experiments.run.folder import tidy
 from experiments.run.naming import folder_of
 from experiments.run.provenance import describe, provenance, run_name
-from experiments.run.runs_table import run_table
+from experiments.run.runs_table import run_table, write_table
 from experiments.run.shards import PartsMissing, Shard
 from experiments.run.trainer import StoringTrainer
 from experiments.run.workload import Workload, load_workload
@@ -59,7 +61,7 @@ def run_workload(
         for line in account_lines(workload.dataset.account):
             listener.say(line)
         final = agreed(lambda: folder_of(run_name(workload), out))
-        if agreed(lambda: final.exists() and not fresh):
+        if agreed(lambda: not fresh and (_finished(final, listener.say) if compute else final.exists())):
             return Outcome(final, True)
         with open_jointly(final, fresh=fresh, shard=shard, warn=listener.say) as run:
             begin = time.perf_counter()
@@ -85,11 +87,24 @@ def run_workload(
     return Outcome(final, False)
 
 
+def _finished(final: Path, say: Callable[[str], None]) -> bool:
+    """Whether a result is there; one that was damaged is set aside, so that its work is done again."""
+    if not final.exists():
+        return False
+    try:
+        read_run(final)
+    except DamagedRun as error:
+        say(f"{str(error).partition(';')[0]}; set aside, and its work done again: {set_aside(final)}")
+        return False
+    tidy(final)
+    return True
+
+
 def _write(folder: Path, workload: Workload, curves: Curves, provenance: dict[str, Any]) -> None:
     config = workload.config
     resolved, tuning = as_dict(config), config.sweep.tuning_seeds
     write_json(folder / "config.json", resolved)
-    write_json(folder / "provenance.json", provenance)
     write_arrays(folder / "curves.npz", curves.to_arrays())
-    run_table(flatten(resolved), curves, tuning, config.analysis).write_parquet(folder / "runs.parquet")
+    write_table(folder, run_table(flatten(resolved), curves, tuning, config.analysis))
     write_json(folder / "summary.json", summarise(describe(workload), curves, tuning, config.analysis))
+    write_json(folder / "provenance.json", with_checksums(provenance, folder))

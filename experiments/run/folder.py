@@ -2,8 +2,8 @@
 
 A run works in `<name>.partial/` and is renamed to `<name>/` when everything in it is complete, so a finished folder
 is its own marker. Shards of one run share the working folder. Finished waves lie in `<name>.partial/parts/`; each file
-is written under another name, flushed to the disk and renamed, and the zip checksums inside an npz tell a damaged one,
-whose work alone is done again.
+is written under another name, flushed to the disk and renamed, and its checksum tells a damaged one, whose work alone
+is done again.
 """
 
 import contextlib
@@ -19,11 +19,32 @@ import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
 
 from experiments.errors import UserError
-from experiments.files import read_arrays
+from experiments.files import read_arrays, set_aside
 from experiments.run.shards import Shard
 
 NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 """What a file system without locks answers."""
+
+
+PARTS, PLAN = "parts", "plan.json"
+"""What a working folder holds beside the results."""
+
+
+def tidy(final: Path) -> None:
+    """Remove what a finished run no longer needs: its parts, plan and locks, and the run that it replaced.
+
+    A finish that was stopped may have left it there. Whoever looks at results that he may not change leaves it.
+    """
+    shutil.rmtree(final / PARTS, ignore_errors=True)
+    for left in (*final.glob(f"{PLAN}*"), *final.glob("*lock")):
+        with contextlib.suppress(OSError):
+            left.unlink()
+    shutil.rmtree(_old(final), ignore_errors=True)
+
+
+def _old(final: Path) -> Path:
+    """Where a finished run waits to be replaced by a new one of its name."""
+    return final.with_name(final.name + ".old")
 
 
 class UnfinishedRun:
@@ -32,7 +53,8 @@ class UnfinishedRun:
     def __init__(self, final: Path, shard: Shard | None = None) -> None:
         self.final, self.shard, self.shared = final, shard, shard is not None
         self.folder = final.with_name(final.name + ".partial")
-        self.parts = self.folder / "parts"
+        self.parts = self.folder / PARTS
+        self.old = _old(final)
         self.warn: Callable[[str], None] = lambda message: None
         self.without_locks = False
         self.held: list[BaseFileLock] = []
@@ -72,36 +94,45 @@ class UnfinishedRun:
         """The file of the wave that `key` describes."""
         return self.parts / (hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20] + ".npz")
 
-    def load_part(self, path: Path) -> dict[str, np.ndarray] | None:
-        """A finished wave, or None where there is none; a damaged file is set aside, never used and never deleted."""
+    def load_part(
+        self, path: Path, fits: Callable[[dict[str, np.ndarray]], bool] = lambda part: True
+    ) -> dict[str, np.ndarray] | None:
+        """A finished wave, or None where there is none; a damaged file is set aside, never used and never deleted.
+
+        Args:
+          path: of the wave.
+          fits: whether what a whole file holds is what belongs there.
+        """
         try:
-            return read_arrays(path)
+            part = read_arrays(path, sealed=True)
+            if fits(part):
+                return part
         except FileNotFoundError:
             return None
-        except ValueError:
-            path.rename(path.with_suffix(".damaged"))
-            self.warn(f"damaged, set aside, and its work done again: {path}")
-            return None
+        except (ValueError, OSError):
+            pass
+        self.warn(f"damaged, set aside, and its work done again: {set_aside(path)}")
+        return None
 
     def finish(self) -> None:
-        """Turn the working folder into the finished one, in place of an older one of the same name."""
+        """Turn the working folder into the finished one, in place of an older one of the same name.
+
+        Whatever stops it, a finished folder, old or new, is there, or all parts are; what is left over goes last.
+        """
         with self._entrance():
             self.let_go()
-            shutil.rmtree(self.parts)
-            for lock in self.folder.glob("*lock"):
-                lock.unlink()
-            (self.folder / "plan.json").unlink(missing_ok=True)
-            old = self.final.with_name(self.final.name + ".old")
             if self.final.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                self.final.rename(old)
+                shutil.rmtree(self.old, ignore_errors=True)
+                self.final.rename(self.old)
             self.folder.rename(self.final)
-            shutil.rmtree(old, ignore_errors=True)
+            tidy(self.final)
 
     def enter(self) -> None:
         """Hold the folder, made where it is missing: alone, or beside other shards."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with self._entrance():
+            if self.old.exists() and not self.final.exists():
+                self.old.rename(self.final)  # a try to replace it was stopped half-way
             self.folder.mkdir(exist_ok=True)
             name = f"{self.shard.number}-of-{self.shard.of}.lock" if self.shard else "lock"
             busy = {"lock", name} if self.shard else {"lock", *self._others()}
@@ -177,7 +208,7 @@ def open_run(
         run.enter()
         if fresh:
             shutil.rmtree(run.parts, ignore_errors=True)
-            (run.folder / "plan.json").unlink(missing_ok=True)
+            (run.folder / PLAN).unlink(missing_ok=True)
         run.parts.mkdir(exist_ok=True)
     except OSError as error:
         run.let_go()

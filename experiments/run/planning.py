@@ -1,7 +1,7 @@
 """The plan of a run, kept with it, and the memory it may use."""
 
-import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -9,7 +9,7 @@ import jax
 from ce_jax.comparing import Task, lane_memory, plan_task
 from ce_jax.sweeping import Plan
 from experiments.errors import UserError
-from experiments.files import write_json
+from experiments.files import read_sealed, set_aside, write_sealed
 from experiments.run.fitting import Need, machine_memory, refuse_beyond
 
 
@@ -57,15 +57,22 @@ def memory_budget() -> int:
     return free // 4 // shared
 
 
-def kept_plan(folder: Path, plan: Plan) -> Plan:
+def kept_plan(folder: Path, plan: Plan, warn: Callable[[str], None] = lambda message: None) -> Plan:
     """The plan that an unfinished run in `folder` began with; `plan`, from now on kept there, if it has just begun.
 
-    Only the number of devices may differ: fewer ones that divide the wave's seeds compute the same lanes.
+    Only the number of devices may differ: fewer ones that divide the wave's seeds compute the same lanes. A damaged
+    plan is set aside: what is stored of waves that the new one cuts alike is still of use.
     """
     path = folder / "plan.json"
-    if not path.exists():
-        write_json(path, plan._asdict())
+    try:
+        kept = Plan(**read_sealed(path))
+    except FileNotFoundError:
+        kept = None
+    except (ValueError, TypeError, OSError):
+        warn(f"damaged, set aside, and made anew: {set_aside(path)}")
+        kept = None
+    if kept is None:
+        write_sealed(path, plan._asdict())
         return plan
-    kept = Plan(**json.loads(path.read_text(encoding="utf-8")))
     devices = max(n for n in range(1, len(jax.devices()) + 1) if kept.seeds_per_wave % n == 0)
     return kept._replace(devices=min(devices, kept.devices))

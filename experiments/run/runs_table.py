@@ -1,6 +1,9 @@
 """The table `runs.parquet`: one row for each trained classifier."""
 
+import contextlib
+import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ import polars as pl
 from ce_jax.comparing import AnalysisOptions, Curves, diverged, marked, retired, times_to
 from ce_jax.sweeping import MEASURED
 from ce_jax.training import METRICS
+from experiments.files import printable, write_bytes
 from experiments.run.applying import applying
 
 
@@ -49,7 +53,18 @@ def run_table(
         frames.append(pl.DataFrame(columns))
     constants = {key: value for key, value in applying(flat_config).items() if key not in ("loss",)}
     shown = [
-        pl.lit(value if isinstance(value, str | int | float | bool) else str(value)).alias(key)
+        pl.lit(value if isinstance(value, int | float | bool) else printable(str(value))).alias(printable(key))
         for key, value in constants.items()
     ]
     return pl.concat(frames).with_columns(shown)
+
+
+def write_table(folder: Path, table: pl.DataFrame) -> bool:
+    """Write `runs.parquet`, whole or not at all; False where the folder holds just that already."""
+    path, buffer = folder / "runs.parquet", io.BytesIO()
+    table.write_parquet(buffer)
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == buffer.getvalue():
+            return False
+    write_bytes(path, buffer.getvalue())
+    return True

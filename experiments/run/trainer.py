@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from ce_jax.comparing import Ask, Listener, Task, Wave, Waves, cut, gather
 from ce_jax.sweeping import Checkpoint, Plan
+from ce_jax.training import AT_END
 from experiments.errors import UserError
 from experiments.files import write_arrays
 from experiments.run.distributed import agreed, leads
@@ -40,7 +42,7 @@ class StoringTrainer:
         """
         self.task, self.run, self.listener, self.shard, self.compute = task, run, listener, shard, compute
         with run.claim(run.folder / "plan.json", wait=True):  # all shards cut the work alike
-            self.plan = agreed(lambda: kept_plan(run.folder, plan or plan_for(task, budget)))
+            self.plan = agreed(lambda: kept_plan(run.folder, plan or plan_for(task, budget), run.warn))
         if self.plan.devices < jax.process_count():
             raise UserError(
                 f"--distributed: expected at most as many processes as devices at work; waves of "
@@ -89,18 +91,18 @@ class StoringTrainer:
         path = self.run.part({"source": source(), **wave.key})
         checkpoint = path.with_suffix(".checkpoint.npz")
         with self.run.claim(path, wait=wait) as free:
-            part = agreed(lambda: self.run.load_part(path)) if free else None
+            part = agreed(lambda: self.run.load_part(path, lambda part: self._fits(wave, part))) if free else None
             if part is not None:
                 if compute:
                     self._spared(wave)
                 return part
             if not (free and compute):
                 return None
-            stored = agreed(lambda: self.run.load_part(checkpoint))
+            stored = agreed(lambda: self.run.load_part(checkpoint, self._goes_on))
 
             def save(state: Checkpoint) -> None:
                 if leads():
-                    write_arrays(checkpoint, state.to_arrays(), compress=False)
+                    write_arrays(checkpoint, state.to_arrays() | {"cut": np.array(self._cut)}, compress=False)
 
             self._compile([arm for arm, _ in wave.points], [])
             begun = Checkpoint.from_arrays(stored) if stored else None
@@ -110,6 +112,38 @@ class StoringTrainer:
                 write_arrays(path, part)
                 checkpoint.unlink(missing_ok=True)
             return part
+
+    def _fits(self, wave: Wave, part: Mapping[str, np.ndarray]) -> bool:
+        """Whether a stored part has the curves of this wave."""
+        return set(part) == set(self.waves.metrics) and self._are_curves(part, (len(wave.points), len(wave.seeds)))
+
+    def _goes_on(self, part: Mapping[str, np.ndarray]) -> bool:
+        """Whether a wave of this plan can go on from a stored checkpoint; another plan has other segments and lanes."""
+        try:
+            state, cut = Checkpoint.from_arrays(part), part["cut"].tolist()
+        except (KeyError, TypeError, ValueError):
+            return False
+        lanes = (self.plan.seeds_per_wave, self.plan.rates_per_wave)
+        going = state.columns.tolist()
+        return (
+            cut == self._cut
+            and set(going) <= set(range(lanes[1]))
+            and all(leaf.shape[:2] == (lanes[0], len(going)) for leaf in state.leaves)
+            and set(state.curves) <= set(self.waves.metrics)
+            and self._are_curves(state.curves, lanes)
+        )
+
+    def _are_curves(self, part: Mapping[str, np.ndarray], lanes: tuple[int, int]) -> bool:
+        evaluations = len(self.task.evaluate_at)
+        return all(
+            curve.dtype.kind in "fb" and curve.shape[:-1] == lanes and (name in AT_END or curve.shape[2] == evaluations)
+            for name, curve in part.items()
+        )
+
+    @property
+    def _cut(self) -> list[int]:
+        """How the plan cuts waves, whatever the number of devices."""
+        return [self.plan.seeds_per_wave, self.plan.rates_per_wave, self.plan.segment_steps or 0]
 
     def _compile(self, arms: Sequence[Any], waves: Sequence[Wave]) -> None:
         """Compile what these waves need and what is not stored; several programs at a time where they are known."""
