@@ -58,6 +58,9 @@ def plan_waves(
       budget: bytes that one wave may need on one device.
       devices: number of devices that share a wave's seeds.
 
+    Returns:
+      A `Plan`, with no segments yet.
+
     >>> plan_waves((10, 50), 11, 10_000)
     Plan(seeds_per_wave=10, rates_per_wave=11, devices=1, segment_steps=None)
     >>> plan_waves((10, 50), 32, 10_000_000)
