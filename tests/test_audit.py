@@ -476,7 +476,9 @@ def test_the_command_prints_and_writes(small_command, tmp_path):
     with open(tmp_path / "audit/audit.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     stored = json.loads((tmp_path / "audit/audit.json").read_text())
-    assert len(rows) == len(stored["records"]) == 6 * (3 + 2)
+    assert (
+        len(rows) == len(stored["records"]) == 2 * 6 * (3 + 2)
+    )  # regimes, and routes of ours and of the textbook, plain and smoothed
     assert list(rows[0]) == list(Record._fields)
     assert {row["regime"] for row in rows} < set(REGIMES)
     assert all(bound["kept"] for bound in stored["bounds"])

@@ -479,7 +479,9 @@ def test_a_loss_that_takes_a_prior_is_given_that_of_the_training_part():
     assert found[0, 0, 0] == pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.parametrize("weight", ["balancd", "bal", (1.0, 2.0), (1.0, -1.0, 1.0)])
+@pytest.mark.parametrize(
+    "weight", ["balancd", "bal", (1.0, 2.0), (1.0, -1.0, 1.0), (1.0, float("nan"), 1.0), (1.0, 1.0, float("inf"))]
+)
 def test_wrong_class_weights_are_refused(weight):
     with pytest.raises(ValueError, match="class_weight: expected 'balanced' or 3 numbers from 0, one for each class"):
         make_train(linear(), "ssr", num_classes=3, evaluate_at=(0, 1), class_weight=weight)

@@ -213,7 +213,7 @@ def make_train(
     if gradient == "manual" and loss.grad is None:
         raise ValueError(f"gradient: expected 'autodiff', as {loss.name} has no hand-written gradient, got 'manual'")
     weights = class_weight if class_weight is None or isinstance(class_weight, str) else tuple(map(float, class_weight))
-    listed = isinstance(weights, tuple) and len(weights) == num_classes and min(weights) >= 0
+    listed = isinstance(weights, tuple) and len(weights) == num_classes and all(0 <= one < np.inf for one in weights)
     if not listed and weights not in (None, "balanced"):
         expected = f"'balanced' or {num_classes} numbers from 0, one for each class"
         raise ValueError(f"class_weight: expected {expected}, got {class_weight!r}")
