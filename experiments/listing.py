@@ -69,7 +69,7 @@ def sections() -> dict[str, dict[str, str]]:
         },
         "starts (start = ...)": STARTS,
         "schedules (train.schedule = ...)": SCHEDULES,
-        "configs (run NAME)": {path.name: first_comment(path) for path in shipped()},
+        "configs (run PATH, or run NAME)": {f"configs/{path.name}": first_comment(path) for path in shipped()},
         "claims (claims ID)": {name: claim.statement for name, claim in CLAIMS.items()},
     }
 
