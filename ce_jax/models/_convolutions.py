@@ -195,11 +195,10 @@ def _convolved(values: Array, layer: Layer | NormalizedLayer, kernel: int, pool:
     cut = jnp.stack(rows) if tiles > 1 else padded[:, None]
     bands = _banded(layer.weight, tile, row)[:, :, (around - halo) * row : (tile + around + halo) * row]
     bands = bands[: tile - tile % pool].reshape(tile // pool, pool, len(layer.bias), -1)
-    parts = []
-    for j in range(pool):
-        shifted = [cut[..., j + shift :: pool, :][..., :across, :] for shift in range(kernel)]
-        patches = jnp.stack(shifted, 1).swapaxes(2, 3).reshape(len(cut) * row, -1)
-        parts += [bands[:, i].reshape(-1, len(patches)) @ patches for i in range(pool)]
+    shifts = [[cut[..., j + shift :: pool, :][..., :across, :] for shift in range(kernel)] for j in range(pool)]
+    patches = [jnp.stack(one, 1).swapaxes(2, 3).reshape(len(cut) * row, -1) for one in shifts]
+    # Row major over a square's places, so that ties go where they go in `lax.reduce_window`.
+    parts = [bands[:, i].reshape(-1, len(own)) @ own for i in range(pool) for own in patches]
     largest = _largest(*parts).reshape(tile // pool, len(layer.bias), tiles, across, samples)
     convolved = jnp.moveaxis(largest, 2, 0).reshape(-1, len(layer.bias), across, samples)[: height // pool]
     return convolved + layer.bias[None, :, None, None]
