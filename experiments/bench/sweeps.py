@@ -11,7 +11,7 @@ import numpy as np
 from ce_jax.auditing import have_torch
 from ce_jax.comparing import lane_cost
 from ce_jax.losses import LOSSES
-from ce_jax.sweeping import Checkpoint, compile_wave, plan_waves, row_block
+from ce_jax.sweeping import Checkpoint, compile_wave, evaluate_block, plan_waves, row_block
 from ce_jax.training import Hyperparameters, make_train
 from experiments.bench import peers
 from experiments.bench.networks import flops
@@ -85,6 +85,7 @@ def prepare_ours(
         evaluate_at=(0, task.steps),
         batch_size=task.batch,
         row_block=row_block(batch),
+        evaluate_block=evaluate_block(task.network.ours),
     )
     one = Hyperparameters(jax.ShapeDtypeStruct((), np.float32), {})
     step = lane_cost(train, one, task.data).step
