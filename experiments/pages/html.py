@@ -55,6 +55,7 @@ def inlined(svg: str, name: str) -> Markup:
     """An SVG as part of a page, its ids made unique: several figures share one page."""
     # What stands before <svg (XML declaration, doctype) has no place inside an HTML page.
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = canvas.named(svg)
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)
     return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="caption-{name}"', 1))
 

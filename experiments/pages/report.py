@@ -22,8 +22,10 @@ from ce_jax.comparing import (
     best_at_each_rate,
     display_name,
     goal_text,
+    known,
     listed,
     metric_name,
+    percent,
     times_to,
     tuned_options,
     tuned_words,
@@ -52,6 +54,8 @@ def build_report(run_dir: Path) -> Path:
         "report.html.j2",
         title=comparing.label(summary),
         summary=summary,
+        verdict=comparing.verdict(summary),
+        glance=[_embed(drawing, run_dir) for drawing in glance([summary], [""])],
         sustained=run.config["analysis"]["sustained"],
         first=comparing.first_loss(summary),
         comparisons=[*others, *summary.get("untuned_comparisons", [])],
@@ -72,45 +76,61 @@ def build_joined_report(folder: Path, run_dirs: Sequence[Path], title: str) -> P
     ]
     labels = [comparing.label(summary, summaries) for summary in summaries]
     drawings = [_side_by_side(runs, labels)] if 2 <= len(runs) <= MOST_SIDE_BY_SIDE else []
-    drawings += _all_ratios(summaries, labels)
     return _write(
         folder / "report.html",
         "joined.html.j2",
         title=title,
         sentence=comparing.joined_headline(summaries),
+        verdict=comparing.joined_verdict(summaries),
+        glance=[_embed(drawing, folder) for drawing in glance(summaries, comparing.told_apart(summaries)[1])],
         firsts={display_name(comparing.first_loss(summary)) for summary in summaries},
         workloads=list(zip(labels, links, summaries, strict=True)),
         drawings=[_embed(drawing, folder) for drawing in drawings],
     )
 
 
-def _all_ratios(summaries: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[Drawing]:
-    """The ratio of every workload in one figure; none where no workload has one."""
+def glance(summaries: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[Drawing]:
+    """The ratio of every workload, target and loss against the first one in one figure; none where there is none."""
     rows = [
-        (name, pair)
-        for name, summary in zip(labels, summaries, strict=True)
-        if (pair := comparing.main_pair(summary)) and pair.status in ("faster", "slower", "open", "bound")
+        (label, row, comparing.first_loss(summary))
+        for label, summary in zip(labels, summaries, strict=True)
+        for row in comparing.speed_rows(summary)
+        if row["against"]
     ]
-    if not rows:
+    if not any(known(row["against"]["rmst_ratio"]) and known(row["against"]["ci"]) for _, row, _ in rows):
         return []
+    firsts, losses = {display_name(first) for *_, first in rows}, {display_name(row["loss"]) for _, row, _ in rows}
+    over = firsts.pop() if len(firsts) == 1 else "the first loss"
+    under = losses.copy().pop() if len(losses) == 1 else "the other loss"
+
+    def name(label: str, row: dict[str, Any]) -> str:
+        parts = (label, display_name(row["loss"]) if len(losses) > 1 else "", percent(row["target"]))
+        return " · ".join(filter(None, parts))
 
     def draw_ratios() -> Figure:
-        bounds = np.array([pair.comparison["ci"] for _, pair in rows])
-        compared = {(display_name(pair.a), display_name(pair.b)) for _, pair in rows}
-        one = len(compared) == 1
+        found = [
+            [value, *row["against"]["ci"]]
+            if known(value := row["against"]["rmst_ratio"]) and known(row["against"]["ci"])
+            else [np.nan] * 3
+            for _, row, _ in rows
+        ]
+        middle, low, high = np.array(found, float).T
         return charts.ratios(
-            [name for name, _ in rows],
-            np.array([pair.comparison["rmst_ratio"] for _, pair in rows]),
-            bounds[:, 0],
-            bounds[:, 1],
-            title="steps of {} ÷ steps of {}".format(*compared.pop()) if one else "steps of a ÷ steps of b",
-            censored=[pair.comparison.get("censored") for _, pair in rows],
+            [name(label, row) for label, row, _ in rows],
+            middle,
+            low,
+            high,
+            title=f"steps of {over} ÷ steps of {under}",
+            censored=[row["against"].get("censored") for _, row, _ in rows],
+            pairs=[(first, row["loss"]) for _, row, first in rows],
+            absent="no ratio: neither loss got there, or one needed no step",
         )
 
     caption = (
-        f"Ratio of mean steps to the target of each workload's headline, with its {comparing.level(summaries[0])} "
-        "interval; left of 1 the first loss is faster. Grey diamonds: the interval contains 1. Arrows: one loss never "
-        "got there, so the ratio is a bound, at most (left) or at least (right) what is drawn."
+        f"Ratio of mean steps to each target with its {comparing.level(summaries[0])} interval: left of 1 {over} is "
+        "faster, right of 1 the other loss; a row has the colour and marker of the faster one. Grey diamonds: the "
+        "interval contains 1. Arrows: one loss never got there, so the ratio is a bound, at most (left) or at least "
+        "(right) what is drawn."
     )
     return [Drawing("ratios", draw_ratios, caption)]
 
