@@ -389,12 +389,12 @@ def test_a_changed_summary_changes_the_page(tmp_path, monkeypatch):
     page = Page(report.build_report(tmp_path / "run"))
     assert "no difference in speed could be shown: cross-entropy took 0.12 times" in page.text
     assert "0.091 to 7.77" in page.text
-    assert "script" not in page.tags
+    assert "<script>alert" not in page.source
     assert "On <script>alert('x')</script> (mlp, sgd)" in page.text
 
 
 def test_the_page_fetches_nothing(run_dir, page):
-    assert not {"script", "iframe", "object", "embed", "img", "base"} & set(page.tags)
+    assert not {"iframe", "object", "embed", "img", "base"} & set(page.tags)
     references = [
         value for _, name, value in page.attributes if name in ("src", "href", "xlink:href", "srcset", "action")
     ]
@@ -404,6 +404,7 @@ def test_the_page_fetches_nothing(run_dir, page):
         assert "//" not in value
         assert value == "runs.parquet" or (run_dir / value).is_file()
     assert "@import" not in page.source
+    assert "script" not in {tag for tag, name, _ in page.attributes if name == "src"}
     assert all(value.startswith("#") for value in re.findall(r"url\(([^)]*)\)", page.source))
     assert "default-src 'none'" in page.source
 

@@ -108,7 +108,11 @@ def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] =
     handles = [*(Line2D([], [], **look._asdict(), label=names[loss]) for loss, look in looks.items()), *extra]
     with matplotlib.rc_context(SETTINGS):
         columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
-        figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=3.2)
+        drawn = figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=3.2)
+    for parts in (drawn.legend_handles, drawn.get_texts()):
+        for part, loss in zip(parts, looks, strict=False):  # what else the legend explains follows the losses
+            if part is not None:
+                part.set_gid(f"legend:{loss}")
     figure.set_figheight(figure.get_figheight() + 0.21 * -(-len(handles) // columns))  # the panels keep their height
 
 

@@ -55,9 +55,22 @@ def inlined(svg: str, name: str) -> Markup:
     """An SVG as part of a page, its ids made unique: several figures share one page."""
     # What stands before <svg (XML declaration, doctype) has no place inside an HTML page.
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = canvas.named(svg)
+    svg = _coloured(canvas.named(svg)).replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)
     return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="caption-{name}"', 1))
+
+
+def _coloured(svg: str) -> str:
+    """Colours of a page in place of literal ones, so that a figure follows light and dark; others stay as they are.
+
+    >>> _coloured('style="fill: #ffffff; stroke: #0072b2"')
+    'style="fill: var(--paper); stroke: var(--loss-0)"'
+    """
+    greys = {f"#{grey * 3}": "var(--soft)" for grey in (f"{level:02x}" for level in range(0x50, 0x90))}
+    inks = {"#ffffff": "var(--paper)", "#000000": "var(--ink)", "#333333": "var(--ink)", "#b0b0b0": "var(--grid)"}
+    losses = {colour.lower(): f"var(--loss-{place})" for place, colour in enumerate(canvas.COLOURS)}
+    known = losses | greys | inks
+    return re.sub(r"(?<=[ :])#[0-9a-f]{6}\b", lambda found: known.get(found[0], found[0]), svg)
 
 
 def drawn_inline(drawing: Drawing, folder: Path) -> dict[str, Any]:

@@ -31,11 +31,12 @@ from ce_jax.comparing import (
     tuned_words,
 )
 from experiments.config import flatten
-from experiments.pages import charts
+from experiments.pages import canvas, charts
 from experiments.pages.canvas import MOST_BANDS, Array
-from experiments.pages.drawing import saved
+from experiments.pages.drawing import drawn as drawn_or_told
 from experiments.pages.finished import FinishedRun, read_run
 from experiments.pages.html import Drawing, inlined, write_page
+from experiments.pages.series import download, panels_of
 
 MOST_SIDE_BY_SIDE = 4
 """Workloads that a joined page shows beside one another."""
@@ -248,10 +249,16 @@ def draw(run: FinishedRun) -> list[Drawing]:
 
 def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:
     """Save a figure and return what the page needs of it."""
-    (vector, bitmap), note = saved(drawing.make, folder / "figures", drawing.name)
+
+    def keep(figure: Figure) -> tuple[tuple[Path, Path], list[dict[str, Any]]]:
+        return canvas.save(figure, folder / "figures", drawing.name), panels_of(figure)
+
+    ((vector, bitmap), panels), note = drawn_or_told(drawing.make, keep, folder / "figures", drawing.name)
     files = [path.relative_to(folder).as_posix() for path in (vector, bitmap)]
     svg = inlined(vector.read_text(encoding="utf-8"), drawing.name)
-    return {"name": drawing.name, "svg": svg, "caption": f"{note} {drawing.caption}".strip(), "files": files}
+    caption = f"{note} {drawing.caption}".strip()
+    rows = download(panels)
+    return {"name": drawing.name, "svg": svg, "caption": caption, "files": files, "panels": panels, "rows": rows}
 
 
 def _write(path: Path, template: str, **context: Any) -> Path:
