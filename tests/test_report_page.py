@@ -150,15 +150,15 @@ def test_points_tell_their_values_by_the_keyboard_and_under_the_pointer(opened):
     figure = "figure:has(#caption-convergence)"
     view.focus(f"{figure} svg")
     view.keyboard.press("Home")
-    assert re.search(r"SSR on probabilities: [\d.]+ % at 0$", view.inner_text(f"{figure} .point"), re.MULTILINE)
+    assert re.search(r"SSR on probabilities: [\d.]+ % at step 0$", view.inner_text(f"{figure} .point"), re.MULTILINE)
     view.keyboard.press("End")
-    assert " at 2,000" in view.inner_text(f"{figure} .point")
+    assert " at step 2,000" in view.inner_text(f"{figure} .point")
     view.keyboard.press("Escape")
     assert not view.is_visible(f"{figure} .point")
     view.hover(f"{figure} svg", position={"x": 300, "y": 200})
     assert "validation accuracy" in view.inner_text(f"{figure} .point")
     view.focus("figure:has(#caption-ratios) svg")
-    assert view.inner_text("figure:has(#caption-ratios) .point").startswith("SSR on probabilities · 95 %")
+    assert view.inner_text("figure:has(#caption-ratios) .point").startswith("SSR on probabilities · 95 %\n0.4")
 
 
 @pytest.mark.slow

@@ -15,6 +15,8 @@ from experiments.files import printable, write_bytes
 from experiments.pages import canvas
 from experiments.pages.drawing import drawn
 
+MOST_TINT = 24  # parts of a colour that differ by no more than this make a grey
+GREYS = ((0x45, "ink"), (0xA0, "soft"), (0xF0, "grid"), (0x100, "paper"))
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -65,12 +67,19 @@ def _coloured(svg: str) -> str:
 
     >>> _coloured('style="fill: #ffffff; stroke: #0072b2"')
     'style="fill: var(--paper); stroke: var(--loss-0)"'
+    >>> _coloured("stroke: #1c1e21; fill: #b0b0b0; color: #123456")
+    'stroke: var(--ink); fill: var(--grid); color: #123456'
     """
-    greys = {f"#{grey * 3}": "var(--soft)" for grey in (f"{level:02x}" for level in range(0x50, 0x90))}
-    inks = {"#ffffff": "var(--paper)", "#000000": "var(--ink)", "#333333": "var(--ink)", "#b0b0b0": "var(--grid)"}
     losses = {colour.lower(): f"var(--loss-{place})" for place, colour in enumerate(canvas.COLOURS)}
-    known = losses | greys | inks
-    return re.sub(r"(?<=[ :])#[0-9a-f]{6}\b", lambda found: known.get(found[0], found[0]), svg)
+
+    def of_page(found: re.Match[str]) -> str:
+        red, green, blue = (int(found[0][at : at + 2], 16) for at in (1, 3, 5))
+        if max(red, green, blue) - min(red, green, blue) > MOST_TINT:
+            return losses.get(found[0], found[0])
+        # From black to white: text and axes, what is less loud, the grid, and the paper.
+        return next(f"var(--{name})" for darker, name in GREYS if green < darker)
+
+    return re.sub(r"(?<=[ :])#[0-9a-f]{6}\b", of_page, svg)
 
 
 def drawn_inline(drawing: Drawing, folder: Path) -> dict[str, Any]:

@@ -48,13 +48,18 @@ def _panel(axes: Axes, figure: Figure) -> dict[str, Any]:
         one["points"] = [list(point) for point in sorted(dict.fromkeys(map(tuple, one["points"])))]
     return {
         "title": axes.get_title(loc="left").replace("\n", " ").replace(r"\$", "$"),
-        "x": axes.get_xlabel() or "x",
+        "x": next(filter(None, (one.get_xlabel().partition(" (")[0] for one in _sharing(axes))), "x"),
         "y": axes.get_ylabel() or "y",
         "percent": isinstance(axes.yaxis.get_major_formatter(), PercentFormatter),
         "box": [round(float(edge) * unit, 1) for edge in (box.x0, figure.bbox.height - box.y1, box.x1)]
         + [round(float(figure.bbox.height - box.y0) * unit, 1)],
         "series": list(series.values()),
     }
+
+
+def _sharing(axes: Axes) -> list[Axes]:
+    """The panel itself, then those with the same horizontal axis: only the lowest of a column is labelled."""
+    return [axes, *(one for one in axes.get_shared_x_axes().get_siblings(axes) if one is not axes)]
 
 
 def _digits(value: float) -> float:
