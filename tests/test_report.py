@@ -412,7 +412,7 @@ def test_the_page_fetches_nothing(run_dir, page):
 def test_inlined_figures_do_not_share_ids(page):
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 6
     used = re.findall(r'(?:href="#|url\(#)([^")]*)', page.source)
     assert used
     assert set(used) <= set(ids)
@@ -420,7 +420,7 @@ def test_inlined_figures_do_not_share_ids(page):
 
 def test_a_rebuild_gives_the_same_bytes(run_dir):
     paths = sorted(path for path in run_dir.rglob("*") if path.suffix in (".svg", ".png", ".html"))
-    drawn = ["convergence", "gradient", "rates", "ratios", "survival"]
+    drawn = ["convergence", "gradient", "map", "rates", "ratios", "survival"]
     assert [path.stem for path in paths if path.suffix == ".svg"] == drawn
     before = [path.read_bytes() for path in paths]
     report.build_report(run_dir)

@@ -32,13 +32,27 @@ def source(run_dir):
 def test_the_rows_behind_a_figure_are_those_of_its_lines(run_dir):
     page = Page(run_dir / "report.html")
     rows = [value for tag, _, value in page.attributes if tag == "a" and value.startswith("data:text/csv")]
-    assert len(rows) == 5
+    assert len(rows) == 6
     table = list(csv.DictReader(io.StringIO(unquote(rows[1].partition(",")[2]))))
     run = report.read_run(run_dir)
     median = np.median(run.curves["ssr"]["validation_accuracy"][-2, 3:], axis=0)
     drawn = [row for row in table if (row["panel"], row["series"]) == ("validation accuracy", "ssr")]
     np.testing.assert_allclose([float(row["x"]) for row in drawn], run.curves.steps)
     np.testing.assert_allclose([float(row["y"]) for row in drawn], median, rtol=1e-3)
+
+
+def test_a_map_shows_the_median_at_every_rate_and_step_it_was_measured_at(run_dir):
+    page = Page(run_dir / "report.html")
+    (rows,) = (value for tag, _, value in page.attributes if tag == "a" and "panel%2Cseries%2Cx%2Cy%2Cvalue" in value)
+    run = report.read_run(run_dir)
+    curves = run.curves["ssr"]
+    table = [row for row in csv.DictReader(io.StringIO(unquote(rows.partition(",")[2]))) if row["series"] == "ssr"]
+    accuracy = np.median(np.nan_to_num(curves["validation_accuracy"][:, 3:]), axis=1)
+    np.testing.assert_allclose([float(row["value"]) for row in table], accuracy.ravel(), rtol=1e-3)
+    np.testing.assert_allclose(
+        [float(row["y"]) for row in table], np.repeat(curves.rates, accuracy.shape[1]), rtol=1e-3
+    )
+    np.testing.assert_allclose([float(row["x"]) for row in table], np.tile(run.curves.steps, len(curves.rates)))
 
 
 def test_points_stand_where_the_file_draws_them(tmp_path):
@@ -54,7 +68,7 @@ def test_points_stand_where_the_file_draws_them(tmp_path):
 
 def test_text_is_text_and_colours_are_those_of_the_page(source):
     figures = re.findall(r"<svg.*?</svg>", source, re.DOTALL)
-    assert len(figures) == 5
+    assert len(figures) == 6
     assert all(re.search(r">\s*SSR on logits", figure) for figure in figures)
     assert not re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", "".join(figures))
     assert "'DejaVu Sans', Verdana, sans-serif" in figures[0]
@@ -63,14 +77,16 @@ def test_text_is_text_and_colours_are_those_of_the_page(source):
 
 
 def test_every_loss_of_a_figure_can_be_found_by_its_name(source):
-    for figure in re.findall(r"<svg.*?</svg>", source, re.DOTALL)[1:]:
+    figures = [figure for figure in re.findall(r"<svg.*?</svg>", source, re.DOTALL) if "legend_1" in figure]
+    assert len(figures) == 4
+    for figure in figures:
         names = set(re.findall(r'data-legend="([^"]*)"', figure))
         assert names == {"cross_entropy", "ssr", "ssr_on_logits"} == set(re.findall(r'data-loss="([^"]*)"', figure))
 
 
 def test_the_values_embedded_are_those_of_each_panel_and_the_page_stays_small(source):
     panels = [json.loads(words) for words in re.findall(r'application/json">(.*?)</script>', source, re.DOTALL)]
-    assert [len(one) for one in panels] == [1, 2, 2, 3, 1]
+    assert [len(one) for one in panels] == [1, 2, 2, 3, 0, 1]
     assert len(source) < 1_000_000
 
 
@@ -184,4 +200,4 @@ def test_without_script_the_page_is_whole(opened):
     assert view.is_visible("figure svg >> nth=4")
     assert view.is_visible("#speed")
     assert not view.is_visible("button >> nth=0")
-    assert view.locator("a[download]").count() == 5
+    assert view.locator("a[download]").count() == 6

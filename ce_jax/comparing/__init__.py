@@ -27,7 +27,18 @@ from ce_jax.comparing._compare import Comparison, compare, describe
 from ce_jax.comparing._cost import lane_cost
 from ce_jax.comparing._curves import Curves, LossCurves, joined_seeds, marked
 from ce_jax.comparing._drawn import KEPT, DrawnSplits, drawn_parts_of, make_splits, parts_of, split_drawer
-from ce_jax.comparing._formats import count, display_name, interval, known, metric_name, percent, ratio, share, text
+from ce_jax.comparing._formats import (
+    capital,
+    count,
+    display_name,
+    interval,
+    known,
+    metric_name,
+    percent,
+    ratio,
+    share,
+    text,
+)
 from ce_jax.comparing._options import (
     AnalysisOptions,
     PartOptions,
@@ -101,6 +112,7 @@ __all__ = [
     "at_least",
     "best_at_each_rate",
     "bounded",
+    "capital",
     "caveats",
     "check_task",
     "check_together",

@@ -20,6 +20,7 @@ from ce_jax.comparing import (
     AnalysisOptions,
     LossCurves,
     best_at_each_rate,
+    capital,
     display_name,
     goal_text,
     known,
@@ -31,12 +32,12 @@ from ce_jax.comparing import (
     tuned_words,
 )
 from experiments.config import flatten
-from experiments.pages import canvas, charts
+from experiments.pages import canvas, charts, maps
 from experiments.pages.canvas import MOST_BANDS, Array
 from experiments.pages.drawing import drawn as drawn_or_told
 from experiments.pages.finished import FinishedRun, read_run
 from experiments.pages.html import Drawing, inlined, write_page
-from experiments.pages.series import download, panels_of
+from experiments.pages.series import cells_of, download, panels_of
 
 MOST_SIDE_BY_SIDE = 4
 """Workloads that a joined page shows beside one another."""
@@ -205,6 +206,11 @@ def draw(run: FinishedRun) -> list[Drawing]:
         arrived = {loss: steps_to[rows[loss]] for loss, steps_to in times(target).items()}
         return charts.rates(tried, finals, arrived, best, steps=steps, goal=goal, others=with_them, joined=not drawn)
 
+    def rate_map() -> Figure:
+        rows = {loss: best_at_each_rate(tuning[loss], steps, options) for loss in best}
+        tried = {loss: curves[loss].rates[rows[loss]] for loss in best}
+        return maps.rate_map(steps, tried, {loss: curves[loss][metric][rows[loss], fresh] for loss in best}, best)
+
     def gradient() -> Figure:
         return charts.gradient(at_best("true_class_probability"), at_best("gradient_norm"))
 
@@ -214,6 +220,10 @@ def draw(run: FinishedRun) -> list[Drawing]:
     if with_them:
         tried += f", at each of them with the {with_them} that the tuning seeds find best"
     bands = "" if len(best) <= MOST_BANDS else " With this many losses the bands are left out."
+    mapped = (
+        f"{capital(metric_name(metric))} over learning rate and step, a square per evaluation: median of the fresh "
+        "seeds, diverged counts as 0. The arrow at the right marks the rate chosen on the tuning seeds."
+    )
     seeds, word = summary["workload"]["seeds"], metric_name(metric)
     return [
         Drawing(
@@ -237,6 +247,7 @@ def draw(run: FinishedRun) -> list[Drawing]:
             f"that diverged; median{'' if drawn else ' and middle half'}. The ringed rate was chosen on other (tuning) "
             "seeds.",
         ),
+        *([] if drawn else [Drawing("map", rate_map, mapped)]),
         Drawing(
             "gradient",
             gradient,
@@ -250,14 +261,15 @@ def draw(run: FinishedRun) -> list[Drawing]:
 def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:
     """Save a figure and return what the page needs of it."""
 
-    def keep(figure: Figure) -> tuple[tuple[Path, Path], list[dict[str, Any]]]:
-        return canvas.save(figure, folder / "figures", drawing.name), panels_of(figure)
+    def keep(figure: Figure) -> tuple[tuple[Path, Path], list[dict[str, Any]], str]:
+        paths = canvas.save(figure, folder / "figures", drawing.name)
+        cells, panels = cells_of(figure), panels_of(figure)
+        return paths, [] if cells else panels, download(panels, cells)
 
-    ((vector, bitmap), panels), note = drawn_or_told(drawing.make, keep, folder / "figures", drawing.name)
+    ((vector, bitmap), panels, rows), note = drawn_or_told(drawing.make, keep, folder / "figures", drawing.name)
     files = [path.relative_to(folder).as_posix() for path in (vector, bitmap)]
     svg = inlined(vector.read_text(encoding="utf-8"), drawing.name)
     caption = f"{note} {drawing.caption}".strip()
-    rows = download(panels)
     return {"name": drawing.name, "svg": svg, "caption": caption, "files": files, "panels": panels, "rows": rows}
 
 

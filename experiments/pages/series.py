@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -66,8 +67,21 @@ def _digits(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def as_csv(panels: list[dict[str, Any]]) -> str:
-    """The rows behind a figure, one per point: panel, series, x, y.
+def cells_of(figure: Figure) -> list[list[Any]]:
+    """The squares of maps: panel, name, x, y and the value that their colour shows."""
+    rows: list[list[Any]] = []
+    for axes in figure.axes:
+        for found in axes.collections:
+            kind, _, owner = (found.get_gid() or "").partition(":")
+            values = found.get_array()
+            if kind == "map" and values is not None:
+                told = np.column_stack([np.asarray(found.get_offsets(), float), np.ravel(values)])
+                rows += [[axes.get_title(loc="left"), owner, *map(_digits, row)] for row in told.tolist()]
+    return rows
+
+
+def as_csv(panels: list[dict[str, Any]], cells: Sequence[Sequence[Any]] = ()) -> str:
+    """The rows behind a figure, one per point: panel, series, x, y, and a map's value.
 
     >>> panel = {"title": "speed", "series": [{"owner": "ssr", "kind": "loss", "points": [[1.0, 0.5, 10, 20]]}]}
     >>> as_csv([panel]).splitlines()
@@ -75,13 +89,14 @@ def as_csv(panels: list[dict[str, Any]]) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["panel", "series", "x", "y"])
+    writer.writerow(["panel", "series", "x", "y", *(["value"] if cells else [])])
     for panel in panels:
         for one in panel["series"]:
             writer.writerows([panel["title"], one["owner"], *point[:2]] for point in one["points"])
+    writer.writerows(cells)
     return text.getvalue()
 
 
-def download(panels: list[dict[str, Any]]) -> str:
+def download(panels: list[dict[str, Any]], cells: Sequence[Sequence[Any]] = ()) -> str:
     """The same rows as an address that fetches nothing; empty where there is none."""
-    return f"data:text/csv;charset=utf-8,{quote(as_csv(panels))}" if panels else ""
+    return f"data:text/csv;charset=utf-8,{quote(as_csv([] if cells else panels, cells))}" if panels or cells else ""
