@@ -9,9 +9,10 @@ from rich.console import Console
 
 from ce_jax.losses import LOSSES
 from ce_jax.training import optimizer_names
-from experiments.claims.registry import CLAIMS
-from experiments.data import DATASETS, OPTIONS_OF_ALL
-from experiments.shipped import shipped
+
+from .claims.registry import CLAIMS
+from .data import DATASETS, OPTIONS_OF_ALL
+from .shipped import shipped
 
 STARTS = {
     "he": "normal weights of variance gain / fan-in, the gain being that of the activation: the ordinary start",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from experiments.names import HERE, ROOT, name_of, place
+from .names import HERE, ROOT, name_of, place
 
 DETERMINES = (
     "ce_jax",

@@ -13,10 +13,11 @@ from ce_jax.comparing import lane_cost
 from ce_jax.losses import LOSSES
 from ce_jax.sweeping import Checkpoint, compile_wave, plan_waves, row_block
 from ce_jax.training import Hyperparameters, make_train
-from experiments.bench import peers
-from experiments.bench.networks import flops
-from experiments.bench.tasks import Task, every_task
-from experiments.bench.timing import Call, Point, median_seconds, ratio_to_best
+
+from . import peers
+from .networks import flops
+from .tasks import Task, every_task
+from .timing import Call, Point, median_seconds, ratio_to_best
 
 
 class Ours(NamedTuple):

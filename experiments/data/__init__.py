@@ -1,8 +1,8 @@
 """Data sets: those that are known by name, and the user's own files."""
 
-from experiments.data.account import account_lines
-from experiments.data.builtin import bundled
-from experiments.data.datasets import (
+from .account import account_lines
+from .builtin import bundled
+from .datasets import (
     DATASETS,
     OPTIONS_OF_ALL,
     Dataset,
@@ -11,8 +11,8 @@ from experiments.data.datasets import (
     load_dataset,
     split_dataset,
 )
-from experiments.data.options import DataOptions
-from experiments.data.records import Account
+from .options import DataOptions
+from .records import Account
 
 __all__ = [
     "DATASETS",

@@ -17,9 +17,10 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from ce_jax.analysis import Survival
 from ce_jax.comparing import display_name, listed, percent
-from experiments.files import printable
-from experiments.pages import canvas
-from experiments.pages.canvas import MOST_BANDS, SETTINGS, Array, Style, styles
+
+from ..files import printable
+from . import canvas
+from .canvas import MOST_BANDS, SETTINGS, Array, Style, styles
 
 LABEL = 44
 """Characters of a row's label in one line."""

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import jinja2
 
 from ce_jax.comparing import Curves
-from experiments.errors import UserError, first_line
-from experiments.files import SEAL, changed, checksums, read_arrays, read_json
+
+from ..errors import UserError, first_line
+from ..files import SEAL, changed, checksums, read_arrays, read_json
 
 SCHEMA = 1
 RESULTS = ("config.json", "curves.npz", "summary.json")

@@ -11,9 +11,9 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from experiments.files import printable, write_bytes
-from experiments.pages import canvas
-from experiments.pages.drawing import drawn
+from ..files import printable, write_bytes
+from . import canvas
+from .drawing import drawn
 
 MOST_TINT = 24  # parts of a colour that differ by no more than this make a grey
 GREYS = ((0x45, "ink"), (0xA0, "soft"), (0xF0, "grid"), (0x100, "paper"))

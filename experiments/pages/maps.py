@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from ce_jax.comparing import display_name
-from experiments.pages import canvas
-from experiments.pages.canvas import SETTINGS, Array, styles
+
+from . import canvas
+from .canvas import SETTINGS, Array, styles
 
 COLOURS = "cividis"  # told apart by all, and in grey
 

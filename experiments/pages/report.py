@@ -31,13 +31,14 @@ from ce_jax.comparing import (
     tuned_options,
     tuned_words,
 )
-from experiments.config import flatten
-from experiments.pages import canvas, charts, maps
-from experiments.pages.canvas import MOST_BANDS, Array
-from experiments.pages.drawing import drawn as drawn_or_told
-from experiments.pages.finished import FinishedRun, read_run
-from experiments.pages.html import Drawing, inlined, write_page
-from experiments.pages.series import cells_of, download, panels_of
+
+from ..config import flatten
+from . import canvas, charts, maps
+from .canvas import MOST_BANDS, Array
+from .drawing import drawn as drawn_or_told
+from .finished import FinishedRun, read_run
+from .html import Drawing, inlined, write_page
+from .series import cells_of, download, panels_of
 
 MOST_SIDE_BY_SIDE = 4
 """Workloads that a joined page shows beside one another."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments.config import Config, as_dict, flatten
-from experiments.data.options import USES
+from ..config import Config, as_dict, flatten
+from ..data.options import USES
 
 Settings = Mapping[str, Any]
 DEFAULTS = flatten(as_dict(Config(dataset="", model=":", loss=("",))))

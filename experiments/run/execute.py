@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ce_jax.comparing import Curves, Listener, joined_seeds, summarise, tune_and_report
-from experiments.config import Config, as_dict, flatten
-from experiments.data import account_lines
-from experiments.files import set_aside, write_arrays, write_json
-from experiments.pages.finished import DamagedRun, read_run, with_checksums
-from experiments.pages.report import build_report
-from experiments.run.distributed import agreed, leads, open_jointly
-from experiments.run.folder import UnfinishedRun, tidy
-from experiments.run.naming import folder_of
-from experiments.run.provenance import describe, provenance, run_name
-from experiments.run.runs_table import run_table, write_table
-from experiments.run.shards import PartsMissing, Shard
-from experiments.run.trainer import StoringTrainer
-from experiments.run.workload import Workload, load_workload
-from experiments.runtime import precision
+
+from ..config import Config, as_dict, flatten
+from ..data import account_lines
+from ..files import set_aside, write_arrays, write_json
+from ..pages.finished import DamagedRun, read_run, with_checksums
+from ..pages.report import build_report
+from ..runtime import precision
+from .distributed import agreed, leads, open_jointly
+from .folder import UnfinishedRun, tidy
+from .naming import folder_of
+from .provenance import describe, provenance, run_name
+from .runs_table import run_table, write_table
+from .shards import PartsMissing, Shard
+from .trainer import StoringTrainer
+from .workload import Workload, load_workload
 
 
 class Outcome(NamedTuple):

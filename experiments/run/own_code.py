@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.names import PACKAGE
-from experiments.own_modules import import_own
-from experiments.source import code_of, imported
+from ..names import PACKAGE
+from ..own_modules import import_own
+from ..source import code_of, imported
 
 NETWORKS = {"flax": "flax", "equinox": "equinox", "haiku": "dm-haiku"}
 """Libraries of networks, {module: distribution}."""
