@@ -3,8 +3,8 @@
 `_options` settings and their defaults; `_points` what is tried; `_parts` and `_drawn` splits and scaling; `_arms` the
 losses compared; `_curves` what was measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen,
 report; `_task`, `_trial`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices; `_redrawing` the
-procedure again on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words` and `_table` how they are
-told; `_compare` all of it in one call. Nothing here opens a file.
+procedure again on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words`, `_verdict` and `_table` how
+they are told; `_compare` all of it in one call. Nothing here opens a file.
 """
 
 from ce_jax.comparing._arms import Arm, arms_of
@@ -27,7 +27,18 @@ from ce_jax.comparing._compare import Comparison, compare, describe
 from ce_jax.comparing._cost import lane_cost
 from ce_jax.comparing._curves import Curves, LossCurves, joined_seeds, marked
 from ce_jax.comparing._drawn import KEPT, DrawnSplits, drawn_parts_of, make_splits, parts_of, split_drawer
-from ce_jax.comparing._formats import count, display_name, interval, known, metric_name, percent, ratio, share, text
+from ce_jax.comparing._formats import (
+    capital,
+    count,
+    display_name,
+    interval,
+    known,
+    metric_name,
+    percent,
+    ratio,
+    share,
+    text,
+)
 from ce_jax.comparing._options import (
     AnalysisOptions,
     PartOptions,
@@ -48,6 +59,7 @@ from ce_jax.comparing._summary import summarise
 from ce_jax.comparing._table import html_table, text_table
 from ce_jax.comparing._task import Task, on_cpu
 from ce_jax.comparing._trial import check_task
+from ce_jax.comparing._verdict import Line, joined_verdict, pairs_at, unbeaten, verdict, winner
 from ce_jax.comparing._waves import Wave, Waves, cut, gather
 from ce_jax.comparing._words import (
     INTERVALS,
@@ -62,9 +74,11 @@ from ce_jax.comparing._words import (
     label,
     level,
     main_pair,
+    pair_at,
     shown_target,
     speed_rows,
     tells_rare,
+    told_apart,
 )
 
 __all__ = [
@@ -77,6 +91,7 @@ __all__ = [
     "Comparison",
     "Curves",
     "DrawnSplits",
+    "Line",
     "Listener",
     "LossCurves",
     "PartOptions",
@@ -97,6 +112,7 @@ __all__ = [
     "at_least",
     "best_at_each_rate",
     "bounded",
+    "capital",
     "caveats",
     "check_task",
     "check_together",
@@ -124,6 +140,7 @@ __all__ = [
     "interval",
     "joined_headline",
     "joined_seeds",
+    "joined_verdict",
     "kept_counts",
     "known",
     "label",
@@ -139,6 +156,8 @@ __all__ = [
     "near_cliff",
     "on_cpu",
     "one_by_one",
+    "pair_at",
+    "pairs_at",
     "part_sizes",
     "parts_of",
     "percent",
@@ -162,9 +181,13 @@ __all__ = [
     "text",
     "text_table",
     "times_to",
+    "told_apart",
     "tune_and_report",
     "tuned_options",
     "tuned_words",
     "tuning_keys",
+    "unbeaten",
+    "verdict",
     "wave_memory",
+    "winner",
 ]

@@ -13,13 +13,13 @@ def tuned_options(summary: Summary) -> list[str]:
     return list(summary["workload"].get("options") or ())
 
 
-def listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str], word: str = "and") -> str:
     """Words as a list in a sentence.
 
     >>> listed(["rate", "momentum", "weight decay"])
     'rate, momentum and weight decay'
     """
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return f" {word} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def tuned_words(summary: Summary) -> str:

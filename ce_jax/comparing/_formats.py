@@ -40,6 +40,15 @@ def metric_name(metric: str) -> str:
     return metric.replace("_", " ")
 
 
+def capital(words: str) -> str:
+    """Words as a sentence begins.
+
+    >>> capital("SSR on logits"), capital("in 2 of 3")
+    ('SSR on logits', 'In 2 of 3')
+    """
+    return words[:1].upper() + words[1:]
+
+
 def percent(fraction: float) -> str:
     """A level in percent, as short as it can be.
 

@@ -8,7 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ce_jax.comparing._chosen import point_parts, search_sentences, setting_text, tuned_options, tuned_words
-from ce_jax.comparing._formats import count, display_name, interval, known, metric_name, percent, ratio, share, text
+from ce_jax.comparing._formats import (
+    capital,
+    count,
+    display_name,
+    interval,
+    known,
+    metric_name,
+    percent,
+    ratio,
+    share,
+    text,
+)
 from ce_jax.comparing._redrawing import RUNNER_UP
 
 MOST_NAMED = 4
@@ -44,7 +55,11 @@ def main_pair(summary: Summary) -> MainPair | None:
         return None
     a = first_loss(summary)
     b = "ssr" if "ssr" in names and a != "ssr" else next(name for name in names if name != a)
-    target = shown_target(summary)
+    return pair_at(summary, a, b, shown_target(summary))
+
+
+def pair_at(summary: Summary, a: str, b: str, target: float) -> MainPair:
+    """What a summary says about two of its losses at a target; "untimed" where it does not compare them."""
     comparison = _compared(summary, a, target).get(b, {"rmst_ratio": None, "ci": None, "censored": None})
     status: Status
     if comparison.get("censored") == "both" or max(_reached(summary, name, target) for name in (a, b)) == 0:
@@ -123,7 +138,7 @@ def caveats(summary: Summary) -> list[str]:
         shares = [_reached(summary, name, pair.target) for name in names]
         if min(shares) < 1:
             a, b = display_name(pair.a), display_name(pair.b)
-            got = f"{_capital(a)} got there in {share(shares[0])} of its runs, {b} in {share(shares[1])}; a"
+            got = f"{capital(a)} got there in {share(shares[0])} of its runs, {b} in {share(shares[1])}; a"
             lines.append(f"{got} run that never got there counts as the full {work['steps']:,} steps.")
     for name in names:
         if losses[name]["diverged"]:
@@ -170,7 +185,7 @@ def caveats(summary: Summary) -> list[str]:
 
 def joined_headline(summaries: Sequence[Summary]) -> str:
     """How often the first loss won over several workloads, in one sentence; nothing is pooled across them."""
-    shared, names = _told_apart(summaries)
+    shared, names = told_apart(summaries)
     pairs_of = [(name, pair) for name, pair in zip(names, map(main_pair, summaries), strict=True) if pair]
     compared = [pair for _, pair in pairs_of]
     pairs = {(pair.a, pair.b) for pair in compared}
@@ -202,10 +217,10 @@ def joined_headline(summaries: Sequence[Summary]) -> str:
     own = f"each loss at its own tuned {tuned_words(summaries[0])}"
     how = f"({level(summaries[0])} intervals; {own}; workloads are never pooled)"
     where = f"on {shared}: " if shared else ""
-    return f"{_capital(where + ', '.join(parts))} {how}."
+    return f"{capital(where + ', '.join(parts))} {how}."
 
 
-def _told_apart(summaries: Sequence[Summary]) -> tuple[str, list[str]]:
+def told_apart(summaries: Sequence[Summary]) -> tuple[str, list[str]]:
     """What workloads share, and the rest of each one's label; nothing and whole labels where a rest is empty."""
     parts = [label(summary, summaries).split(" · ") for summary in summaries]
     shared = [part for part in parts[0] if all(part in other for other in parts)]
@@ -349,7 +364,3 @@ def _reached(summary: Summary, loss: str, target: float) -> float:
 
 def _compared(summary: Summary, a: str, target: float) -> dict[str, Mapping[str, Any]]:
     return {c["b"]: c for c in summary["comparisons"] if c["a"] == a and float(c["target"]) == target}
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]

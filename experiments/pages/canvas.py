@@ -5,6 +5,7 @@ Every figure tells losses apart by colour, line style and marker at once (`style
 """
 
 import io
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -44,16 +45,17 @@ SETTINGS: Any = {  # matplotlib types its keys as one long Literal
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "lines.markersize": 5.5,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
 }
 
 
 class Style(NamedTuple):
-    """How one loss is drawn; field names are matplotlib's keyword arguments."""
+    """How one loss is drawn; field names are matplotlib's keyword arguments. `gid` names the loss inside an SVG."""
 
     color: str
     linestyle: Any
     marker: str
+    gid: str | None = None
 
 
 def styles(losses: Iterable[str]) -> dict[str, Style]:
@@ -70,6 +72,7 @@ def styles(losses: Iterable[str]) -> dict[str, Style]:
             COLOURS[index[name] % len(COLOURS)],
             LINE_STYLES[index[name] % len(LINE_STYLES)],
             MARKERS[index[name] % len(MARKERS)],
+            f"loss:{name}",
         )
         for name in names
     }
@@ -106,7 +109,11 @@ def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] =
     handles = [*(Line2D([], [], **look._asdict(), label=names[loss]) for loss, look in looks.items()), *extra]
     with matplotlib.rc_context(SETTINGS):
         columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
-        figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=3.2)
+        drawn = figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=3.2)
+    for parts in (drawn.legend_handles, drawn.get_texts()):
+        for part, loss in zip(parts, looks, strict=False):  # what else the legend explains follows the losses
+            if part is not None:
+                part.set_gid(f"legend:{loss}")
     figure.set_figheight(figure.get_figheight() + 0.21 * -(-len(handles) // columns))  # the panels keep their height
 
 
@@ -157,6 +164,15 @@ def step_axis(axes: Axes, which: str, steps: Array) -> None:
     getattr(axes, f"set_{which}lim")(-0.1 * threshold, float(steps[-1]))
 
 
+def named(svg: str) -> str:
+    """Names of losses and rows, which several parts of a figure share, as data: an id may stand but once.
+
+    >>> named('<g id="loss:ssr"><g id="patch_1">')
+    '<g data-loss="ssr"><g id="patch_1">'
+    """
+    return re.sub(r'\bid="(loss|legend|row):', r'data-\1="', svg)
+
+
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write `name`.svg and `name`.png into `folder`, byte for byte the same for the same figure; return both paths."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +185,8 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
         buffer = io.BytesIO()
         with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": name}):
             figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
+        content = named(buffer.getvalue().decode()).encode() if suffix == "svg" else buffer.getvalue()
         figure.set_layout_engine("none")  # the layout is half of the work, and the second file keeps the first one's
         written.append(folder / f"{name}.{suffix}")
-        write_bytes(written[-1], buffer.getvalue())
+        write_bytes(written[-1], content)
     return written[0], written[1]

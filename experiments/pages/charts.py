@@ -4,6 +4,7 @@ A value after divergence is NaN and ranks as the worst outcome, so a diverged cl
 never drops out of a median.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,10 @@ from ce_jax.comparing import display_name, listed, percent
 
 from ..files import printable
 from . import canvas
-from .canvas import COLOURS, MOST_BANDS, SETTINGS, Array, Style, styles
+from .canvas import MOST_BANDS, SETTINGS, Array, Style, styles
+
+LABEL = 44
+"""Characters of a row's label in one line."""
 
 
 def quartiles(values: Array) -> tuple[Array, Array, Array]:
@@ -57,7 +61,9 @@ def convergence(steps: Array, panels: Mapping[str, Mapping[str, Array]], *, targ
             look = looks[loss]
             seen |= canvas.line(axes, steps, _finite(median), look, (0.03 * (place % 5), 0.15))
             if len(curves) <= MOST_BANDS:
-                axes.fill_between(steps, np.maximum(low, 0), np.maximum(high, 0), color=look.color, alpha=0.13, lw=0)
+                axes.fill_between(
+                    steps, np.maximum(low, 0), np.maximum(high, 0), color=look.color, alpha=0.13, lw=0, gid=look.gid
+                )
             lowest = min(lowest, np.min(median[np.isfinite(median)], initial=1.0), np.min(np.maximum(low, 0)))
             highest = max(highest, np.max(high))
         if not seen:
@@ -90,10 +96,12 @@ def survival(panels: Mapping[str, Mapping[str, Survival]], *, horizon: int, firs
             look, every = looks[loss], (0.05 + 0.03 * (place % 5), 0.2)
             canvas.line(axes, curve.steps, curve.probability, look, every, drawstyle="steps-post")
             if len(curves) <= MOST_BANDS:
-                axes.fill_between(curve.steps, curve.low, curve.high, step="post", color=look.color, alpha=0.13, lw=0)
+                axes.fill_between(
+                    curve.steps, curve.low, curve.high, step="post", color=look.color, alpha=0.13, lw=0, gid=look.gid
+                )
             if curve.probability[-1] > 0:
                 end: dict[str, Any] = {"marker": look.marker, "ms": 9, "mfc": "white", "mew": 1.6, "zorder": 4}
-                axes.plot(horizon, curve.probability[-1], color=look.color, clip_on=False, **end)
+                axes.plot(horizon, curve.probability[-1], color=look.color, clip_on=False, gid=look.gid, **end)
         canvas.title(axes, title)
         canvas.step_axis(axes, "x", np.array([0, first_step, horizon]))
         axes.set_xlabel("step")
@@ -145,7 +153,17 @@ def rates(
         parts = [np.minimum(part, horizon) for part in quartiles(steps_to[loss].T)]
         missed = ~np.isfinite(quartiles(steps_to[loss].T)[1])
         _rate_curve(middle, rate, parts, look, chosen, bands, hide=missed)
-        middle.plot(rate[missed], parts[1][missed], ls="", marker="x", ms=7, mew=1.6, color=look.color, clip_on=False)
+        middle.plot(
+            rate[missed],
+            parts[1][missed],
+            ls="",
+            marker="x",
+            ms=7,
+            mew=1.6,
+            color=look.color,
+            clip_on=False,
+            gid=look.gid,
+        )
         bottom.plot(rate, np.mean(np.isnan(accuracy[loss]), axis=1), clip_on=False, **look._asdict())
     middle.axhline(horizon, color="0.35", lw=0.8, ls=(0, (2, 2)), zorder=1)
     canvas.title(top, "accuracy at the last step (diverged counts as 0)")
@@ -184,7 +202,17 @@ def gradient(probability: Mapping[str, Array], norm: Mapping[str, Array]) -> Fig
         if not canvas.line(axes, across, up, look, (0.04 * (place % 5) + 0.06, 0.2)):
             absent.append(display_name(loss))
             continue
-        axes.plot(across[:1], up[:1], marker=look.marker, ms=11, mfc="white", mew=1.8, color=look.color, zorder=4)
+        axes.plot(
+            across[:1],
+            up[:1],
+            marker=look.marker,
+            ms=11,
+            mfc="white",
+            mew=1.8,
+            color=look.color,
+            zorder=4,
+            gid=look.gid,
+        )
     axes.set(
         yscale="log", xlabel="mean predicted probability of the true class (training part)", ylabel="gradient norm"
     )
@@ -203,13 +231,17 @@ def ratios(
     *,
     title: str,
     censored: Sequence[str | None] | None = None,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    absent: str = "",
 ) -> Figure:
-    """One row per workload: the ratio of mean steps and its interval, on a logarithmic axis with a line at 1.
+    """One row per comparison: the ratio of mean steps and its interval, on a logarithmic axis with a line at 1.
 
     Args:
-      labels: of the rows; ratio, low, high: one each.
+      labels: of the rows; ratio, low, high: one each, NaN where no ratio exists.
       title: what is divided by what.
       censored: "a" or "b" where that side never arrived, so that the ratio is a bound and an arrow stands for it.
+      pairs: the losses compared, each row in the looks of the one that is faster; the first two looks without.
+      absent: what to say in rows without a ratio.
 
     >>> middle, low, high = np.array([[0.5, 1.1], [0.4, 0.9], [0.7, 1.3]])
     >>> ratios(["iris", "wine"], middle, low, high, title="").axes[0].get_xscale()
@@ -218,13 +250,20 @@ def ratios(
     figure, (axes,) = canvas.panels(1, width=9.0, height=1.5 + 0.36 * len(labels), columns=1)
     rows = np.arange(len(labels))[::-1]
     sides = censored or [None] * len(labels)
-    for row, middle, left, right, side in zip(rows, ratio, low, high, sides, strict=True):
-        # Colour and marker say the same: faster, slower, or an interval that contains 1.
+    compared = pairs or [("cross_entropy", "ssr")] * len(labels)
+    looks = styles(loss for pair in compared for loss in pair)
+    for row, name, middle, left, right, side, (a, b) in zip(
+        rows, labels, ratio, low, high, sides, compared, strict=True
+    ):
+        if not np.isfinite(middle):
+            axes.text(0.5, row, absent, transform=axes.get_yaxis_transform(), ha="center", va="center", fontsize=9)
+            continue
+        # Colour and marker say the same: which loss is faster, or an interval that contains 1.
         sure = right < 1 or left > 1
-        color = COLOURS[0] if right < 1 else COLOURS[1] if sure else "0.45"
-        axes.plot([left, right], [row, row], color=color, lw=2.4, solid_capstyle="butt")
-        marker = {"a": ">", "b": "<"}.get(side or "", "o" if right < 1 else "s" if sure else "d")
-        axes.plot(middle, row, marker=marker, ms=9 if side else 7, color=color)
+        look = looks[a if right < 1 else b] if sure else Style("0.45", "-", "d")
+        axes.plot([left, right], [row, row], color=look.color, lw=2.4, solid_capstyle="butt", gid=f"row:{name}")
+        marker = {"a": ">", "b": "<"}.get(side or "", look.marker)
+        axes.plot(middle, row, marker=marker, ms=9 if side else 7, color=look.color, gid=f"row:{name}")
     axes.axvline(1, color="0.2", lw=1)
     axes.set_xscale("log")
     edges = np.concatenate([low, high, [1.0]])
@@ -234,7 +273,8 @@ def ratios(
     axes.xaxis.set_minor_locator(NullLocator())
     ticks = _ratio_ticks(left, right)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set_yticks(rows, [printable(text).replace("$", r"\$") for text in labels])
+    shown = [textwrap.fill(printable(text), LABEL).replace("$", r"\$") for text in labels]
+    axes.set_yticks(rows, shown, fontsize=10 if max(text.count("\n") for text in shown) < 2 else 8)
     axes.set_ylim(-0.7, len(labels) - 0.3)
     canvas.title(axes, title)
     return figure
@@ -245,11 +285,12 @@ def _rate_curve(
 ) -> None:
     low, middle, high = parts
     hide = np.zeros(len(rate), bool) if hide is None else hide
-    axes.plot(rate, middle, color=look.color, linestyle=look.linestyle)
-    axes.plot(rate[~hide], middle[~hide], color=look.color, ls="", marker=look.marker)
-    axes.plot(rate[chosen], middle[chosen], ls="", marker="o", ms=12, mfc="none", mew=1.6, color=look.color)
+    same: dict[str, Any] = {"color": look.color, "gid": look.gid}
+    axes.plot(rate, middle, linestyle=look.linestyle, **same)
+    axes.plot(rate[~hide], middle[~hide], ls="", marker=look.marker, **same)
+    axes.plot(rate[chosen], middle[chosen], ls="", marker="o", ms=12, mfc="none", mew=1.6, **same)
     if band:
-        axes.fill_between(rate, low, high, color=look.color, alpha=0.13, lw=0)
+        axes.fill_between(rate, low, high, color=look.color, alpha=0.13, lw=0, gid=look.gid)
 
 
 def _finite(values: Array) -> Array:

@@ -15,6 +15,8 @@ from ..files import printable, write_bytes
 from . import canvas
 from .drawing import drawn
 
+MOST_TINT = 24  # parts of a colour that differ by no more than this make a grey
+GREYS = ((0x45, "ink"), (0xA0, "soft"), (0xF0, "grid"), (0x100, "paper"))
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -55,8 +57,29 @@ def inlined(svg: str, name: str) -> Markup:
     """An SVG as part of a page, its ids made unique: several figures share one page."""
     # What stands before <svg (XML declaration, doctype) has no place inside an HTML page.
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = _coloured(canvas.named(svg)).replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)
     return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="caption-{name}"', 1))
+
+
+def _coloured(svg: str) -> str:
+    """Colours of a page in place of literal ones, so that a figure follows light and dark; others stay as they are.
+
+    >>> _coloured('style="fill: #ffffff; stroke: #0072b2"')
+    'style="fill: var(--paper); stroke: var(--loss-0)"'
+    >>> _coloured("stroke: #1c1e21; fill: #b0b0b0; color: #123456")
+    'stroke: var(--ink); fill: var(--grid); color: #123456'
+    """
+    losses = {colour.lower(): f"var(--loss-{place})" for place, colour in enumerate(canvas.COLOURS)}
+
+    def of_page(found: re.Match[str]) -> str:
+        red, green, blue = (int(found[0][at : at + 2], 16) for at in (1, 3, 5))
+        if max(red, green, blue) - min(red, green, blue) > MOST_TINT:
+            return losses.get(found[0], found[0])
+        # From black to white: text and axes, what is less loud, the grid, and the paper.
+        return next(f"var(--{name})" for darker, name in GREYS if green < darker)
+
+    return re.sub(r"(?<=[ :])#[0-9a-f]{6}\b", of_page, svg)
 
 
 def drawn_inline(drawing: Drawing, folder: Path) -> dict[str, Any]:

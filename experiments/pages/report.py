@@ -20,21 +20,25 @@ from ce_jax.comparing import (
     AnalysisOptions,
     LossCurves,
     best_at_each_rate,
+    capital,
     display_name,
     goal_text,
+    known,
     listed,
     metric_name,
+    percent,
     times_to,
     tuned_options,
     tuned_words,
 )
 
 from ..config import flatten
-from . import charts
+from . import canvas, charts, maps
 from .canvas import MOST_BANDS, Array
-from .drawing import saved
+from .drawing import drawn as drawn_or_told
 from .finished import FinishedRun, read_run
 from .html import Drawing, inlined, write_page
+from .series import cells_of, download, panels_of
 
 MOST_SIDE_BY_SIDE = 4
 """Workloads that a joined page shows beside one another."""
@@ -53,6 +57,8 @@ def build_report(run_dir: Path) -> Path:
         "report.html.j2",
         title=comparing.label(summary),
         summary=summary,
+        verdict=comparing.verdict(summary),
+        glance=[_embed(drawing, run_dir) for drawing in glance([summary], [""])],
         sustained=run.config["analysis"]["sustained"],
         first=comparing.first_loss(summary),
         comparisons=[*others, *summary.get("untuned_comparisons", [])],
@@ -73,45 +79,61 @@ def build_joined_report(folder: Path, run_dirs: Sequence[Path], title: str) -> P
     ]
     labels = [comparing.label(summary, summaries) for summary in summaries]
     drawings = [_side_by_side(runs, labels)] if 2 <= len(runs) <= MOST_SIDE_BY_SIDE else []
-    drawings += _all_ratios(summaries, labels)
     return _write(
         folder / "report.html",
         "joined.html.j2",
         title=title,
         sentence=comparing.joined_headline(summaries),
+        verdict=comparing.joined_verdict(summaries),
+        glance=[_embed(drawing, folder) for drawing in glance(summaries, comparing.told_apart(summaries)[1])],
         firsts={display_name(comparing.first_loss(summary)) for summary in summaries},
         workloads=list(zip(labels, links, summaries, strict=True)),
         drawings=[_embed(drawing, folder) for drawing in drawings],
     )
 
 
-def _all_ratios(summaries: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[Drawing]:
-    """The ratio of every workload in one figure; none where no workload has one."""
+def glance(summaries: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[Drawing]:
+    """The ratio of every workload, target and loss against the first one in one figure; none where there is none."""
     rows = [
-        (name, pair)
-        for name, summary in zip(labels, summaries, strict=True)
-        if (pair := comparing.main_pair(summary)) and pair.status in ("faster", "slower", "open", "bound")
+        (label, row, comparing.first_loss(summary))
+        for label, summary in zip(labels, summaries, strict=True)
+        for row in comparing.speed_rows(summary)
+        if row["against"]
     ]
-    if not rows:
+    if not any(known(row["against"]["rmst_ratio"]) and known(row["against"]["ci"]) for _, row, _ in rows):
         return []
+    firsts, losses = {display_name(first) for *_, first in rows}, {display_name(row["loss"]) for _, row, _ in rows}
+    over = firsts.pop() if len(firsts) == 1 else "the first loss"
+    under = losses.copy().pop() if len(losses) == 1 else "the other loss"
+
+    def name(label: str, row: dict[str, Any]) -> str:
+        parts = (label, display_name(row["loss"]) if len(losses) > 1 else "", percent(row["target"]))
+        return " · ".join(filter(None, parts))
 
     def draw_ratios() -> Figure:
-        bounds = np.array([pair.comparison["ci"] for _, pair in rows])
-        compared = {(display_name(pair.a), display_name(pair.b)) for _, pair in rows}
-        one = len(compared) == 1
+        found = [
+            [value, *row["against"]["ci"]]
+            if known(value := row["against"]["rmst_ratio"]) and known(row["against"]["ci"])
+            else [np.nan] * 3
+            for _, row, _ in rows
+        ]
+        middle, low, high = np.array(found, float).T
         return charts.ratios(
-            [name for name, _ in rows],
-            np.array([pair.comparison["rmst_ratio"] for _, pair in rows]),
-            bounds[:, 0],
-            bounds[:, 1],
-            title="steps of {} ÷ steps of {}".format(*compared.pop()) if one else "steps of a ÷ steps of b",
-            censored=[pair.comparison.get("censored") for _, pair in rows],
+            [name(label, row) for label, row, _ in rows],
+            middle,
+            low,
+            high,
+            title=f"steps of {over} ÷ steps of {under}",
+            censored=[row["against"].get("censored") for _, row, _ in rows],
+            pairs=[(first, row["loss"]) for _, row, first in rows],
+            absent="no ratio: neither loss got there, or one needed no step",
         )
 
     caption = (
-        f"Ratio of mean steps to the target of each workload's headline, with its {comparing.level(summaries[0])} "
-        "interval; left of 1 the first loss is faster. Grey diamonds: the interval contains 1. Arrows: one loss never "
-        "got there, so the ratio is a bound, at most (left) or at least (right) what is drawn."
+        f"Ratio of mean steps to each target with its {comparing.level(summaries[0])} interval: left of 1 {over} is "
+        "faster, right of 1 the other loss; a row has the colour and marker of the faster one. Grey diamonds: the "
+        "interval contains 1. Arrows: one loss never got there, so the ratio is a bound, at most (left) or at least "
+        "(right) what is drawn."
     )
     return [Drawing("ratios", draw_ratios, caption)]
 
@@ -185,6 +207,11 @@ def draw(run: FinishedRun) -> list[Drawing]:
         arrived = {loss: steps_to[rows[loss]] for loss, steps_to in times(target).items()}
         return charts.rates(tried, finals, arrived, best, steps=steps, goal=goal, others=with_them, joined=not drawn)
 
+    def rate_map() -> Figure:
+        rows = {loss: best_at_each_rate(tuning[loss], steps, options) for loss in best}
+        tried = {loss: curves[loss].rates[rows[loss]] for loss in best}
+        return maps.rate_map(steps, tried, {loss: curves[loss][metric][rows[loss], fresh] for loss in best}, best)
+
     def gradient() -> Figure:
         return charts.gradient(at_best("true_class_probability"), at_best("gradient_norm"))
 
@@ -194,6 +221,10 @@ def draw(run: FinishedRun) -> list[Drawing]:
     if with_them:
         tried += f", at each of them with the {with_them} that the tuning seeds find best"
     bands = "" if len(best) <= MOST_BANDS else " With this many losses the bands are left out."
+    mapped = (
+        f"{capital(metric_name(metric))} over learning rate and step, a square per evaluation: median of the fresh "
+        "seeds, diverged counts as 0. The arrow at the right marks the rate chosen on the tuning seeds."
+    )
     seeds, word = summary["workload"]["seeds"], metric_name(metric)
     return [
         Drawing(
@@ -217,6 +248,7 @@ def draw(run: FinishedRun) -> list[Drawing]:
             f"that diverged; median{'' if drawn else ' and middle half'}. The ringed rate was chosen on other (tuning) "
             "seeds.",
         ),
+        *([] if drawn else [Drawing("map", rate_map, mapped)]),
         Drawing(
             "gradient",
             gradient,
@@ -229,10 +261,17 @@ def draw(run: FinishedRun) -> list[Drawing]:
 
 def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:
     """Save a figure and return what the page needs of it."""
-    (vector, bitmap), note = saved(drawing.make, folder / "figures", drawing.name)
+
+    def keep(figure: Figure) -> tuple[tuple[Path, Path], list[dict[str, Any]], str]:
+        paths = canvas.save(figure, folder / "figures", drawing.name)
+        cells, panels = cells_of(figure), panels_of(figure)
+        return paths, [] if cells else panels, download(panels, cells)
+
+    ((vector, bitmap), panels, rows), note = drawn_or_told(drawing.make, keep, folder / "figures", drawing.name)
     files = [path.relative_to(folder).as_posix() for path in (vector, bitmap)]
     svg = inlined(vector.read_text(encoding="utf-8"), drawing.name)
-    return {"name": drawing.name, "svg": svg, "caption": f"{note} {drawing.caption}".strip(), "files": files}
+    caption = f"{note} {drawing.caption}".strip()
+    return {"name": drawing.name, "svg": svg, "caption": caption, "files": files, "panels": panels, "rows": rows}
 
 
 def _write(path: Path, template: str, **context: Any) -> Path:
