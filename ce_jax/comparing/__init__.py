@@ -2,9 +2,9 @@
 
 `_options` settings and their defaults; `_points` what is tried; `_parts` and `_drawn` splits and scaling; `_arms` the
 losses compared; `_curves` what was measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen,
-report; `_task`, `_trial`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices; `_redrawing` the
-procedure again on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words` and `_table` how they are
-told; `_compare` all of it in one call. Nothing here opens a file.
+report; `_task`, `_sense`, `_trial`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices;
+`_redrawing` the procedure again on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words` and `_table`
+how they are told; `_compare` all of it in one call. Nothing here opens a file.
 """
 
 from ce_jax.comparing._arms import Arm, arms_of
@@ -44,6 +44,7 @@ from ce_jax.comparing._planning import data_memory, lane_memory, plan_task, wave
 from ce_jax.comparing._points import Point, first_points, grid_points
 from ce_jax.comparing._protocol import Ask, Listener, Train, Trained, one_by_one, rates_beyond, tune_and_report
 from ce_jax.comparing._redrawing import Redrawn, redrawn_choices, sureness
+from ce_jax.comparing._sense import Yardstick, check_targets, sensible_target, target_warnings, yardstick
 from ce_jax.comparing._summary import summarise
 from ce_jax.comparing._table import html_table, text_table
 from ce_jax.comparing._task import Task, on_cpu
@@ -92,12 +93,14 @@ __all__ = [
     "Trained",
     "Wave",
     "Waves",
+    "Yardstick",
     "Zipf",
     "arms_of",
     "at_least",
     "best_at_each_rate",
     "bounded",
     "caveats",
+    "check_targets",
     "check_task",
     "check_together",
     "choose_by",
@@ -150,6 +153,7 @@ __all__ = [
     "retired",
     "scaled",
     "search_sentences",
+    "sensible_target",
     "share",
     "shown_target",
     "speed_rows",
@@ -158,6 +162,7 @@ __all__ = [
     "stratified_share",
     "summarise",
     "sureness",
+    "target_warnings",
     "tells_rare",
     "text",
     "text_table",
@@ -167,4 +172,5 @@ __all__ = [
     "tuned_words",
     "tuning_keys",
     "wave_memory",
+    "yardstick",
 ]

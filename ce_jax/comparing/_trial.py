@@ -11,6 +11,7 @@ import numpy as np
 
 from ce_jax._checking import first_line
 from ce_jax.comparing._arms import Arm
+from ce_jax.comparing._sense import check_targets
 from ce_jax.comparing._task import Task
 from ce_jax.losses import LOSSES
 from ce_jax.models import begin, check_model
@@ -27,11 +28,12 @@ def check_task(task: Task) -> None:
       ValueError: a batch larger than the training part; a loss that fails, has another shape or dtype than one value
         per example, cannot be differentiated, is not pure or calls back to Python; a start that does not fit the model;
         an option that the optimizer does not have, does not take, or that cannot be tuned; a step that fails; a target
-        metric that a part has no examples for.
+        metric that a part has no examples for; a target that always answering one class is beyond.
     """
     size = task.example.train.labels.shape[0]
     if task.batch > size:
         raise ValueError(f"train.batch_size: expected at most the {size} training examples, got {task.batch}")
+    check_targets(task)
     _check_options(task)
     for arm in task.arms:
         _check_loss(task, arm)
