@@ -40,7 +40,7 @@ from ce_jax.comparing._options import (
     check_together,
 )
 from ce_jax.comparing._parts import kept_counts, part_sizes, scaled, split_indices, stratified_share
-from ce_jax.comparing._planning import data_memory, lane_memory, plan_task, wave_memory
+from ce_jax.comparing._planning import data_memory, expected_seconds, lane_memory, plan_task, wave_memory
 from ce_jax.comparing._points import Point, first_points, grid_points
 from ce_jax.comparing._protocol import Ask, Listener, Train, Trained, one_by_one, rates_beyond, tune_and_report
 from ce_jax.comparing._redrawing import Redrawn, redrawn_choices, sureness
@@ -115,6 +115,7 @@ __all__ = [
     "display_name",
     "diverged",
     "drawn_parts_of",
+    "expected_seconds",
     "final_scores",
     "finding",
     "first_loss",

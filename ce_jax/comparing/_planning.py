@@ -89,3 +89,11 @@ def seconds_per_step(task: Task) -> float:
     """Estimated seconds of one lane's step: a layer is one product forward and two backward."""
     speed = CPU if on_cpu() else ACCELERATOR
     return task.cost.products / speed.products + task.batch * task.num_classes / speed.logits
+
+
+def expected_seconds(task: Task, classifiers: int) -> float:
+    """Roughly how long it takes to train so many classifiers on the devices present; compiling comes on top.
+
+    By the rates of an ordinary device of this kind, not of this one: right within a factor of a few.
+    """
+    return classifiers * task.training.steps * seconds_per_step(task) / len(jax.devices())

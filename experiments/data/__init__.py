@@ -2,6 +2,7 @@
 
 from experiments.data.account import account_lines
 from experiments.data.builtin import bundled
+from experiments.data.check import Finding, account_record, examine, finding_lines, imbalance_of
 from experiments.data.datasets import (
     DATASETS,
     OPTIONS_OF_ALL,
@@ -20,10 +21,15 @@ __all__ = [
     "Account",
     "DataOptions",
     "Dataset",
+    "Finding",
     "account_lines",
+    "account_record",
     "bundled",
     "drawn_dataset",
+    "examine",
+    "finding_lines",
     "fingerprint",
+    "imbalance_of",
     "load_dataset",
     "split_dataset",
 ]

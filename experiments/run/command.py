@@ -1,7 +1,6 @@
 """What `run` and `report` do: read the input, call the modules below, show the result."""
 
 import contextlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from ce_jax.comparing import AnalysisOptions, first_points, headline, on_cpu, text_table, wave_memory
-from ce_jax.sweeping import row_block
-from ce_jax.training import segments
-from experiments.config import Config, as_dict, build, flatten, load_config
-from experiments.data import account_lines
+from ce_jax.comparing import AnalysisOptions, headline, text_table
+from experiments.config import Config, build, flatten, load_config
 from experiments.errors import UserError
 from experiments.files import read_json, usable_folder
 from experiments.names import program
@@ -22,10 +18,10 @@ from experiments.pages.index import INDEX, write_index
 from experiments.pages.report import build_report
 from experiments.progress import shown_on
 from experiments.run.distributed import connect, leads
+from experiments.run.dry import dry_run_of
 from experiments.run.execute import run_workload
 from experiments.run.joining import JOINED, join, report_joined, show
 from experiments.run.naming import run_names
-from experiments.run.planning import plan_for
 from experiments.run.provenance import made_by_other_code, run_name
 from experiments.run.runs_table import run_table, write_table
 from experiments.run.shards import parse_shard, scheduled_shard
@@ -62,7 +58,7 @@ def run_command(
         console = console if leads() else Console(quiet=True)
     budget = None if memory is None else int(memory * 2**20)
     if dry_run:
-        return _dry_run(name, workloads, console, budget)
+        return dry_run_of(name, workloads, console, budget)
     folders, waiting = [], False
     for number, (run, one) in enumerate(zip(run_names(name, workloads), workloads, strict=True), 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
@@ -88,38 +84,6 @@ def run_command(
     console.print(f"report: {page}", markup=False, soft_wrap=True)
     if (out / INDEX).exists():
         write_index(out)
-    return 0
-
-
-def _dry_run(name: str, workloads: Sequence[Config], console: Console, budget: int | None) -> int:
-    for run, config in zip(run_names(name, workloads), workloads, strict=True):
-        with precision(config.train.dtype):
-            workload = load_workload(run, config)
-            task = workload.task
-            plan = plan_for(task, budget)
-            points = len(first_points(config.sweep))
-            lanes = len(task.arms) * points * len(task.seeds)
-            kind = "points" if config.sweep.options else "rates"
-            more = " (more if the grid of rates has to be widened)" if config.sweep.search == "grid" else ""
-            programs = len({arm.program for arm in task.arms})
-            cuts = len(segments(task.evaluate_at, plan.segment_steps))
-            wave = wave_memory(task, plan)
-        console.print_json(json.dumps(as_dict(config)))
-        for line in account_lines(workload.dataset.account):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-        console.print(f"run folder         {run_name(workload)}", markup=False)
-        console.print(f"classifiers        {lanes:,}{more}")
-        if config.sweep.options or config.sweep.search == "random":
-            tuned = ", ".join(["learning rate", *config.sweep.options])
-            console.print(f"points             {points} for each loss: {tuned}", markup=False)
-        console.print(f"compiled programs  {programs}")
-        console.print(
-            f"waves              {plan.seeds_per_wave} seeds x {plan.rates_per_wave} {kind} on {plan.devices} device(s)"
-        )
-        if on_cpu() and (rows := row_block(task.batch)):
-            console.print(f"rows               {rows} of a batch at a time")
-        console.print(f"segments           {cuts} a wave, a checkpoint after each")
-        console.print(f"estimated memory   {wave / 2**20:,.1f} MiB a wave")
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ce_jax.comparing import Curves, Listener, joined_seeds, summarise, tune_and_report
 from experiments.config import Config, as_dict, flatten
-from experiments.data import account_lines
+from experiments.data import account_record
 from experiments.files import set_aside, write_arrays, write_json
 from experiments.pages.finished import DamagedRun, read_run, with_checksums
 from experiments.pages.report import build_report
@@ -18,7 +18,7 @@ from experiments.run.provenance import describe, provenance, run_name
 from experiments.run.runs_table import run_table, write_table
 from experiments.run.shards import PartsMissing, Shard
 from experiments.run.trainer import StoringTrainer
-from experiments.run.workload import Workload, load_workload
+from experiments.run.workload import Workload, data_lines, findings, load_workload
 from experiments.runtime import precision
 
 
@@ -58,7 +58,7 @@ def run_workload(
     """
     with precision(config.train.dtype):
         workload = load_workload(name, config)
-        for line in account_lines(workload.dataset.account):
+        for line in data_lines(workload):
             listener.say(line)
         final = agreed(lambda: folder_of(run_name(workload), out))
         if agreed(lambda: not fresh and (_finished(final, listener.say) if compute else final.exists())):
@@ -106,5 +106,6 @@ def _write(folder: Path, workload: Workload, curves: Curves, provenance: dict[st
     write_json(folder / "config.json", resolved)
     write_arrays(folder / "curves.npz", curves.to_arrays())
     write_table(folder, run_table(flatten(resolved), curves, tuning, config.analysis))
-    write_json(folder / "summary.json", summarise(describe(workload), curves, tuning, config.analysis))
+    data = account_record(workload.dataset, findings(workload))
+    write_json(folder / "summary.json", summarise(describe(workload), curves, tuning, config.analysis) | {"data": data})
     write_json(folder / "provenance.json", with_checksums(provenance, folder))
