@@ -69,6 +69,21 @@ def run(
 
 
 @app.command
+def init(file: Path, /, *, out: Path | None = None) -> int:
+    """Look at a data file and write a commented config for it: what is in it, and what to run.
+
+    Example: `ce-jax init data.csv`
+
+    Args:
+      file: csv, parquet or npz file, or a folder of MNIST-format files.
+      out: the config to write; by default it stands beside the data. None is overwritten.
+    """
+    from experiments.drafting import init_command
+
+    return init_command(file, out, console)
+
+
+@app.command
 def report(run_dir: Path, /) -> int:
     """Rebuild the figures and pages of a run from what is stored in it; join the shards of an unfinished one.
 

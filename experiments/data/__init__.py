@@ -6,6 +6,7 @@ from experiments.data.check import Finding, account_record, examine, finding_lin
 from experiments.data.datasets import (
     DATASETS,
     OPTIONS_OF_ALL,
+    OPTIONS_OF_TABLES,
     Dataset,
     drawn_dataset,
     fingerprint,
@@ -18,6 +19,7 @@ from experiments.data.records import Account
 __all__ = [
     "DATASETS",
     "OPTIONS_OF_ALL",
+    "OPTIONS_OF_TABLES",
     "Account",
     "DataOptions",
     "Dataset",
