@@ -62,9 +62,17 @@ def run(
       memory: MiB that the classifiers trained together may take on each device, when a run begins. By default a quarter
         of what is free.
     """
-    from experiments.run.command import run_command
+    from experiments.config import load_config
 
     with searched(config.parent):
+        # Mistakes are told, and dry runs made, without what draws figures, which takes its time to be imported.
+        named = load_config(config, overrides)
+        if dry_run and distributed is None:
+            from experiments.run.dry import dry_run_command
+
+            return dry_run_command(*named, out, console, shard, memory)
+        from experiments.run.command import run_command
+
         return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed, memory)
 
 

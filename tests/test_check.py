@@ -1,6 +1,8 @@
 """The look at the data before anything is trained: on the terminal, in dry runs, in the summary and on the page."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 
@@ -100,3 +102,16 @@ def test_no_shipped_config_has_a_target_that_one_class_meets():
     for name in ("breast_cancer", "mixtures"):  # others have classes of one size, and more of them
         for config in load_config(ROOT / "configs" / f"{name}.toml")[1][:1]:
             assert yardstick(load_workload(name, config).task).share < min(config.analysis.targets)
+
+
+def test_mistakes_and_dry_runs_do_without_what_draws_figures():
+    """Seconds of a newcomer's time: neither matplotlib nor scipy.stats is needed to say that a key is unknown."""
+    code = "import sys; from experiments.__main__ import main; code = main(sys.argv[1:]); print(code, *sys.modules)"
+    for words, slow in (
+        (["iris", "train.step=3"], {"matplotlib", "scipy.stats", "sklearn", "pandas"}),
+        (["mixtures", "model=linear", "optimizer=sgd", "--dry-run"], {"matplotlib", "scipy.stats"}),
+    ):
+        ran = subprocess.run([sys.executable, "-c", code, "run", *words], cwd=ROOT, capture_output=True, text=True)
+        code_of, *modules = ran.stdout.splitlines()[-1].split()
+        assert code_of == ("0" if "--dry-run" in words else "2"), ran.stderr
+        assert slow.isdisjoint(modules)

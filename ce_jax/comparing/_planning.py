@@ -66,12 +66,7 @@ def step_memory(task: Task) -> int:
 
 def lane_memory(task: Task) -> int:
     """Estimated bytes of one run: temporary memory, and its state twice, before a segment and after it."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    states = []
-    for arm in task.arms:
-        leaves = jax.tree.leaves(jax.eval_shape(task.train(arm).begin, key, task.lane(arm), task.example))
-        states.append(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
-    return task.cost.temporary + 2 * max(states)
+    return task.cost.temporary + 2 * task.state_size
 
 
 def wave_memory(task: Task, plan: Plan) -> int:

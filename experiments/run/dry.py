@@ -1,7 +1,9 @@
 """What `run --dry-run` shows: one workload in full, several of them as a table."""
 
+import contextlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -10,11 +12,13 @@ from ce_jax.comparing import expected_seconds, first_points, on_cpu, wave_memory
 from ce_jax.sweeping import Plan, row_block
 from ce_jax.training import segments
 from experiments.config import Config, identity
+from experiments.files import usable_folder
 from experiments.run.naming import run_names
 from experiments.run.planning import plan_for
 from experiments.run.provenance import run_name
+from experiments.run.shards import parse_shard
 from experiments.run.workload import Workload, data_lines, load_workload
-from experiments.runtime import precision
+from experiments.runtime import precision, prepare_jax
 
 
 class Planned(NamedTuple):
@@ -30,6 +34,18 @@ class Planned(NamedTuple):
 
 
 HEADINGS = ("workload", "train", "validation", "test", "classes", "classifiers", "programs", "MiB a wave", "time")
+
+
+def dry_run_command(
+    name: str, workloads: Sequence[Config], out: Path, console: Console, shard: str | None, memory: float | None
+) -> int:
+    """`run --dry-run` in one process; arguments as those of `run_command`."""
+    if shard is not None:
+        parse_shard(shard)
+    with usable_folder(out), contextlib.suppress(FileNotFoundError):
+        out.stat()
+    prepare_jax()
+    return dry_run_of(name, workloads, console, None if memory is None else int(memory * 2**20))
 
 
 def dry_run_of(name: str, workloads: Sequence[Config], console: Console, budget: int | None) -> int:
