@@ -63,8 +63,7 @@ def _check_loss(task: Task, arm: Arm) -> None:
     dtype = str(jax.dtypes.canonicalize_dtype(task.training.dtype))
     options, manual = tuple(arm.options.items()), task.gradient == "manual"
     # Workloads that are planned together have the losses of this library in common.
-    plain = all(type(value) is float for _, value in options)  # 1, True and 1.0 would count as the same
-    check = _fits_as_before if plain and _is_known(arm) else _fits
+    check = _fits_as_before if _is_known(arm) else _fits
     check(arm.loss, arm.label, options, task.num_classes, dtype, manual)
 
 
