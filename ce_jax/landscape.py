@@ -72,6 +72,9 @@ def hessian_eigenvalues(value: Callable[[Any], Array], params: Any) -> Array:
       value: function of the parameters.
       params: any pytree of floating-point arrays with P numbers in all.
 
+    Returns:
+      [P] eigenvalues of the symmetric Hessian.
+
     >>> print(hessian_eigenvalues(lambda w: w[0] ** 2 - 3 * w[1] ** 2, jnp.array([1.0, 1.0])))
     [-6.  2.]
     """

@@ -15,13 +15,13 @@ try:
     from cyclopts import App, Parameter
     from cyclopts.completion import ShellDetectionError
 
-    from experiments import surroundings
+    from . import surroundings
 except ModuleNotFoundError as missing:
     sys.exit(f"error: {missing.name} is not installed; the command line needs pip install 'ce-jax[experiments]'")
 
-from experiments.errors import UserError
-from experiments.names import program
-from experiments.own_modules import searched
+from .errors import UserError
+from .names import program
+from .own_modules import searched
 
 console = surroundings.plain_console()
 app = App(
@@ -62,16 +62,16 @@ def run(
       memory: MiB that the classifiers trained together may take on each device, when a run begins. By default a quarter
         of what is free.
     """
-    from experiments.config import load_config
+    from .config import load_config
 
     with searched(config.parent):
         # Mistakes are told, and dry runs made, without what draws figures, which takes its time to be imported.
         named = load_config(config, overrides)
         if dry_run and distributed is None:
-            from experiments.run.dry import dry_run_command
+            from .run.dry import dry_run_command
 
             return dry_run_command(*named, out, console, shard, memory)
-        from experiments.run.command import run_command
+        from .run.command import run_command
 
         return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed, memory)
 
@@ -86,7 +86,7 @@ def init(file: Path, /, *, out: Path | None = None) -> int:
       file: csv, parquet or npz file, or a folder of MNIST-format files.
       out: the config to write; by default it stands beside the data. None is overwritten.
     """
-    from experiments.drafting import init_command
+    from .drafting import init_command
 
     return init_command(file, out, console)
 
@@ -100,7 +100,7 @@ def report(run_dir: Path, /) -> int:
     Args:
       run_dir: folder of a run, or of the page that joins several.
     """
-    from experiments.run.command import report_command
+    from .run.command import report_command
 
     return report_command(run_dir, console)
 
@@ -111,7 +111,7 @@ def list_() -> int:
 
     Example: `ce-jax list | grep entropy`
     """
-    from experiments.listing import list_command
+    from .listing import list_command
 
     return list_command(console)
 
@@ -131,7 +131,7 @@ def lesson(
       out: folder for lesson.html and its figures.
       open_page: open the page in a browser.
     """
-    from experiments.lesson import lesson_command
+    from .lesson import lesson_command
 
     return lesson_command(overrides, out, open_page, console)
 
@@ -152,7 +152,7 @@ def audit(
       out: folder for the tables and the figure.
       quick: fewer rows.
     """
-    from experiments.audit import audit_command
+    from .audit import audit_command
 
     return audit_command(losses, out, quick, console)
 
@@ -181,7 +181,7 @@ def claims(
         README's answer from its verdicts, if their rules were locked and committed before they were measured.
       lock: measure nothing; write a hash of every claim's rules into experiments/claims/rules.lock, to be committed.
     """
-    from experiments.claims import claims_command
+    from .claims import claims_command
 
     return claims_command(ids, quick, seed, out, fresh, console, publish, lock)
 
@@ -197,7 +197,7 @@ def bench(*names: str, out: Path = Path("results/bench"), runs: int = 7) -> int:
       out: folder for bench.json.
       runs: rounds; medians are taken over them.
     """
-    from experiments.bench import bench_command
+    from .bench import bench_command
 
     return bench_command(names, out, runs, console)
 
@@ -231,7 +231,7 @@ def index(folder: Path = Path("results")) -> int:
     Args:
       folder: of the results.
     """
-    from experiments.pages.index import write_index
+    from .pages.index import write_index
 
     console.print(f"index: {write_index(folder)}", markup=False, soft_wrap=True)
     return 0
@@ -251,7 +251,7 @@ def explore(
       out: the page to write.
       open_page: open it in a browser.
     """
-    from experiments.explore import explore_command
+    from .explore import explore_command
 
     return explore_command(out, open_page, console)
 
@@ -270,7 +270,7 @@ def docs(
       out: folder of the pages.
       open_page: open them in a browser.
     """
-    from experiments.docs import docs_command
+    from .docs import docs_command
 
     return docs_command(out, open_page, console)
 

@@ -19,11 +19,12 @@ from ce_jax._checking import MOST_COUNTED
 from ce_jax.comparing import AnalysisOptions, SweepOptions, TrainOptions, check_together
 from ce_jax.models import ACTIVATIONS, CNN_NORMALIZATIONS, NORMALIZATIONS, STARTS
 from ce_jax.training import optimizer_names
-from experiments.data import DataOptions
-from experiments.errors import UserError, check, check_count, check_one_of, is_count, nearest
-from experiments.overrides import parse_override
-from experiments.shipped import find_config
-from experiments.toml_files import read_toml
+
+from .data import DataOptions
+from .errors import UserError, check, check_count, check_one_of, is_count, nearest
+from .overrides import parse_override
+from .shipped import find_config
+from .toml_files import read_toml
 
 WORKLOAD_KEYS = ("dataset", "model", "optimizer", "start")
 """Keys that may hold a list: each value is a workload of its own, never pooled with another."""

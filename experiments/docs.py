@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.errors import UserError
+from .errors import UserError
 
 
 def docs_command(out: Path, open_page: bool, console: Console) -> int:

@@ -12,8 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from ce_jax.comparing import sensible_target
-from experiments.config import Config, build
-from experiments.data import (
+
+from .config import Config, build
+from .data import (
     DataOptions,
     Dataset,
     account_lines,
@@ -22,12 +23,12 @@ from experiments.data import (
     imbalance_of,
     load_dataset,
 )
-from experiments.data.check import UNEVEN
-from experiments.errors import UserError
-from experiments.names import program
-from experiments.run.workload import load_workload
-from experiments.runtime import precision, prepare_jax
-from experiments.toml_files import parsed_toml
+from .data.check import UNEVEN
+from .errors import UserError
+from .names import program
+from .run.workload import load_workload
+from .runtime import precision, prepare_jax
+from .toml_files import parsed_toml
 
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".npz": "npz"}
 """What is neither one of these nor a folder is read as text."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.errors import UserError, first_line
+from .errors import UserError, first_line
 
 SEAL = "sha256"
 """The key of a checksum in JSON, and what stands before it in an npz."""

@@ -9,9 +9,10 @@ from rich.console import Console
 
 from ce_jax.losses import LOSSES
 from ce_jax.training import optimizer_names
-from experiments.claims.registry import CLAIMS
-from experiments.data import DATASETS, OPTIONS_OF_ALL, OPTIONS_OF_TABLES
-from experiments.shipped import shipped
+
+from .claims.registry import CLAIMS
+from .data import DATASETS, OPTIONS_OF_ALL, OPTIONS_OF_TABLES
+from .shipped import shipped
 
 STARTS = {
     "he": "normal weights of variance gain / fan-in, the gain being that of the activation: the ordinary start",
@@ -70,7 +71,7 @@ def sections() -> dict[str, dict[str, str]]:
         },
         "starts (start = ...)": STARTS,
         "schedules (train.schedule = ...)": SCHEDULES,
-        "configs (run NAME)": {path.name: first_comment(path) for path in shipped()},
+        "configs (run PATH, or run NAME)": {f"configs/{path.name}": first_comment(path) for path in shipped()},
         "claims (claims ID)": {name: claim.statement for name, claim in CLAIMS.items()},
     }
 

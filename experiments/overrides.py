@@ -4,7 +4,7 @@ import re
 import tomllib
 from typing import Any
 
-from experiments.errors import UserError, first_line
+from .errors import UserError, first_line
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
 _CLOSING = {"[": "]", "{": "}"}

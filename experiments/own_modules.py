@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from experiments.names import HOME, PACKAGE
+from .names import HOME, PACKAGE
 
 _FOLDERS: list[str] = []
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from experiments.errors import UserError, nearest
-from experiments.names import CONFIGS
+from .errors import UserError, nearest
+from .names import CONFIGS
 
 
 def shipped() -> list[Path]:

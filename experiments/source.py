@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from experiments.names import HERE, ROOT, name_of, place
+from .names import HERE, ROOT, name_of, place
 
 DETERMINES = (
     "ce_jax",
@@ -29,16 +29,21 @@ def code_of(text: str) -> str:
 
     >>> code_of('x = 1  # why\\n\\ndef f():\\n    "What."\\n    return "# no comment"\\n')
     'x = 1\\ndef f():\\n    return "# no comment"'
+    >>> code_of('class Mine(Exception):\\n    "What."\\n')
+    'class Mine(Exception):\\n    pass'
     """
-    lines, strings = text.split("\n"), []
-    for node in ast.walk(ast.parse(text)):
+    lines, strings, nodes = text.split("\n"), [], list(ast.walk(ast.parse(text)))
+    bodies = [node.body for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
+    alone = {id(body[0]) for body in bodies if all(map(_is_bare, body))}  # nothing but a docstring
+    for node in nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             # Docstrings, and those of fields: a bare constant computes nothing.
             for number in range(node.lineno - 1, node.end_lineno or node.lineno):
                 held = lines[number].encode()
                 first = node.col_offset if number == node.lineno - 1 else 0
                 last = node.end_col_offset if number + 1 == node.end_lineno else len(held)
-                lines[number] = (held[:first] + b" " * ((last or 0) - first) + held[last:]).decode()
+                left = b"pass" if id(node) in alone and number == node.lineno - 1 else b" " * ((last or 0) - first)
+                lines[number] = (held[:first] + left + held[last:]).decode()
         elif isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
             strings.append(((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)))
     for row, line in enumerate(lines, 1):
@@ -48,6 +53,10 @@ def code_of(text: str) -> str:
         if outside:
             lines[row - 1] = line.encode()[: outside[0]].decode()
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _is_bare(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def hash_of(texts: Iterable[str]) -> str:

@@ -18,8 +18,8 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.errors import first_line
-from experiments.files import write_bytes
+from .errors import first_line
+from .files import write_bytes
 
 
 def plain_console(**options: Any) -> Console:

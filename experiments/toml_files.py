@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from experiments.errors import UserError, first_line, nearest
+from .errors import UserError, first_line, nearest
 
 
 def read_toml(path: Path, kind: str = "config") -> dict[str, Any]:

@@ -476,7 +476,9 @@ def test_the_command_prints_and_writes(small_command, tmp_path):
     with open(tmp_path / "audit/audit.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     stored = json.loads((tmp_path / "audit/audit.json").read_text())
-    assert len(rows) == len(stored["records"]) == 6 * (3 + 2)
+    assert (
+        len(rows) == len(stored["records"]) == 2 * 6 * (3 + 2)
+    )  # regimes, and routes of ours and of the textbook, plain and smoothed
     assert list(rows[0]) == list(Record._fields)
     assert {row["regime"] for row in rows} < set(REGIMES)
     assert all(bound["kept"] for bound in stored["bounds"])
@@ -487,7 +489,7 @@ def test_the_command_prints_and_writes(small_command, tmp_path):
 def test_the_command_fails_where_a_bound_is_broken(small_command, tmp_path, monkeypatch):
     monkeypatch.setitem(LOSSES, "ssr", SSR._replace(grad=flipped))
     monkeypatch.setattr(measuring, "QUICK_FULL", {"float32": (Program(3, ("hand-written gradient",), 3),)})
-    monkeypatch.setattr(command.canvas, "save", lambda *figure: None)
+    monkeypatch.setattr(command, "saved", lambda *figure: (None, None))
     code, output = run_command(["ssr"], tmp_path)
     assert code == 1
     assert "BROKEN: SSR, gradient: ssr, float32, hand-written gradient" in output

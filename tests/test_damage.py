@@ -57,6 +57,10 @@ DAMAGE = {
     "a number in the summary": ("summary.json", other_number),
     "a summary that is a list": ("summary.json", lambda path: path.write_text("[]")),
     "a summary cut off": ("summary.json", lambda path: os.truncate(path, 100)),
+    "another schema": (
+        "summary.json",
+        lambda path: path.write_text(path.read_text().replace('"schema": 1', '"schema": 3')),
+    ),
     "a number in the config": ("config.json", other_number),
     "a config that is a number": ("config.json", lambda path: path.write_text("3")),
     "provenance that is nested without end": ("provenance.json", lambda path: path.write_text("[" * 100_000)),
@@ -131,3 +135,23 @@ def test_a_damaged_plan_is_made_anew(copy, config, tmp_path, capsys, content):
     assert f"damaged, set aside, and made anew: {partial / 'plan.json'}.damaged" in capsys.readouterr().out
     assert the_folder(out).name == copy.name
     assert not list(the_folder(out).glob("*.damaged"))
+
+
+@pytest.mark.slow
+def test_a_page_that_cannot_be_written_takes_no_result_with_it(config, tmp_path, computed, capsys):
+    def broken(folder):
+        raise ZeroDivisionError("a mistake in the page")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.run.execute.build_report", broken)
+        assert run(config, tmp_path / "out", *WORDS) == 1
+    told = capsys.readouterr().err
+    assert "unexpected: ZeroDivisionError: a mistake in the page; the traceback is in" in told
+    assert told.count("\n") == 1
+    (folder,) = (path for path in folders(tmp_path / "out") if path.is_dir())
+    assert (folder / "summary.json").exists()
+    assert not (folder / "parts").exists()
+    computed.clear()
+    assert run(config, tmp_path / "out", *WORDS) == 0
+    assert computed == []
+    assert (folder / "report.html").exists()

@@ -1,5 +1,6 @@
 """API pages: every public name has its place on them."""
 
+import inspect
 import sys
 
 import pytest
@@ -22,3 +23,40 @@ def test_without_pdoc_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pdoc", None)
     with pytest.raises(UserError, match=r"needs pdoc; pip install"):
         docs_command(tmp_path, False, Console(quiet=True))
+
+
+def lacking(function):
+    """What the docstring of a function has to say and does not."""
+    text = inspect.getdoc(function) or ""
+    parameters = inspect.signature(function).parameters
+    result = inspect.signature(function).return_annotation
+    said = {
+        "its arguments": not parameters or "Args" in text,  # "Args as in `cross_entropy`" is enough
+        "what it returns": result is None or "Return" in text or "shape is that of" in " ".join(text.split()),
+        "an example": ">>>" in text,
+    }
+    return [what for what, there in said.items() if not there]
+
+
+FUNCTIONS = {name: entry for name in ce_jax.__all__ if inspect.isfunction(entry := getattr(ce_jax, name))}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_public_function_says_what_goes_in_what_comes_out_and_how(name):
+    assert lacking(FUNCTIONS[name]) == []
+
+
+@pytest.mark.parametrize("name", ce_jax.LOSSES)
+def test_a_loss_has_its_formula_its_gradient_and_its_shapes(name):
+    text = inspect.getdoc(ce_jax.LOSSES[name].value)
+    assert "radient" in text
+    assert "[" in text
+    assert any(sign in text for sign in ("sum", "log", "exp", "^", "=")), "no formula"
+
+
+def test_what_a_docstring_lacks_is_seen():
+    def bare(x: int) -> int:
+        """A number."""
+        return x
+
+    assert lacking(bare) == ["its arguments", "what it returns", "an example"]

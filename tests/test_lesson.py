@@ -337,7 +337,7 @@ def test_a_verdict_claims_no_more_than_its_interval(estimate, word):
     [
         ("[[-2.5, 0.6]", "[[-2.5]", r"layers: layer 1: weights: row 1: expected 2 finite numbers, got \[-2.5\]"),
         ("biases = [1.6, 0.7]", "biases = [1.6]", "layer 1: weights: expected 1 rows"),
-        ("biases = [1.6, 0.7]", "biases = [1.6, nan]", "layer 1: biases: expected 2 finite numbers"),
+        ("biases = [1.6, 0.7]", "biases = [1.6, nan]", "layers.biases: expected a finite number, got nan"),
         ('label = "setosa"', 'label = "setossa"', "row 1: label: .* did you mean 'setosa'"),
         ('class_name = "setosa"', 'class_name = "rose"', "output_bias.class_name: expected one of"),
         ("learning_rate = 1.0", "learning_rate = 0", "output_bias.learning_rate: expected a number above 0, got 0"),

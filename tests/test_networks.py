@@ -1,5 +1,7 @@
 """Networks other than dense ones: a user's own, convolutions, what is refused before anything trains."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -379,6 +381,47 @@ def test_convolutions_are_those_of_lax(norm, residual):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), ours, theirs)
 
 
+@pytest.mark.parametrize(
+    "shape", [(18, 7, 1), pytest.param((8, 8, 1), marks=pytest.mark.slow)], ids=["in tiles", "at once"]
+)
+def test_ties_in_a_pooled_square_go_to_its_first_place(shape):
+    """On a constant background every place is the largest, and positive where the bias is."""
+    model = cnn((4, 6), kernel=5, hidden=())
+    images = jnp.asarray(data(6, shape).train.inputs).at[:, :, :5].set(0.5)
+    params = jax.tree.map(jnp.abs, moved(model.init(KEY, images, 3)))
+
+    def total(function):
+        return jax.jit(jax.grad(lambda images: jnp.sum(jnp.sin(function(params, images)))))(images)
+
+    theirs = total(lambda params, images: by_definition(params, images, (4, 6), "none", False))
+    np.testing.assert_allclose(total(model.apply), theirs, rtol=2e-4, atol=2e-5)
+    by_columns = total(lambda params, images: model.columns(model.packed(params), images).T)
+    np.testing.assert_allclose(by_columns, theirs, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("activation", ["gelu", pytest.param("tanh", marks=pytest.mark.slow)])
+def test_pooling_is_that_of_activations(activation):
+    """Whether it comes before them, as it may where they are monotone, or after; and forward mode follows."""
+    assert [name for name, unit in ACTIVATIONS.items() if not unit.monotone] == ["gelu", "silu"]
+    model, images = cnn((3,), hidden=(), pool=3, activation=activation), jnp.asarray(data(4, (7, 10, 2)).train.inputs)
+    params = moved(model.init(KEY, images, 3))
+
+    def defined(params):
+        kernel = params[0].weight.reshape(3, 3, 2, 3)
+        x = jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x = ACTIVATIONS[activation].value(x + params[0].bias[None, None, None, :])
+        # By places: JAX's maximum over axes is compared with what may have been rounded differently.
+        x = functools.reduce(jnp.maximum, [x[:, i:6:3, j:9:3] for i in range(3) for j in range(3)])
+        x = x.transpose(0, 3, 1, 2).reshape(4, -1)
+        return x @ params[1].weight + params[1].bias[None, :]
+
+    ours, theirs = (
+        jax.jit(lambda p, one=one: jax.jvp(one, (p,), (p,)))(params)
+        for one in (lambda params: model.apply(params, images), defined)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-5), ours, theirs)
+
+
 def test_what_does_not_fit_a_convolution_is_said():
     for options, message in [
         ({"kernel": 2}, "kernel: expected an odd number, got 2"),
@@ -479,7 +522,9 @@ def test_a_loss_that_takes_a_prior_is_given_that_of_the_training_part():
     assert found[0, 0, 0] == pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.parametrize("weight", ["balancd", "bal", (1.0, 2.0), (1.0, -1.0, 1.0)])
+@pytest.mark.parametrize(
+    "weight", ["balancd", "bal", (1.0, 2.0), (1.0, -1.0, 1.0), (1.0, float("nan"), 1.0), (1.0, 1.0, float("inf"))]
+)
 def test_wrong_class_weights_are_refused(weight):
     with pytest.raises(ValueError, match="class_weight: expected 'balanced' or 3 numbers from 0, one for each class"):
         make_train(linear(), "ssr", num_classes=3, evaluate_at=(0, 1), class_weight=weight)

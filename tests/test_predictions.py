@@ -184,7 +184,9 @@ def test_the_jacobian_of_entmax(alpha):
 
 def test_bad_alphas_of_entmax():
     for function in (losses.entmax, lambda z, alpha: losses.fenchel_young_loss(z, 0, alpha=alpha)):
-        with pytest.raises(ValueError, match=r"alpha: expected a number of at least 1, got 0\.5; 1 is the softmax"):
+        with pytest.raises(
+            ValueError, match=r"alpha: expected a finite number of at least 1, got 0\.5; 1 is the softmax"
+        ):
             function(jnp.zeros(3), alpha=0.5)
         assert np.isnan(jax.jit(function)(jnp.zeros(3), alpha=jnp.float32(0.5))).all()
     assert np.isnan(losses.entmax(jnp.array([jnp.nan, 0.0]))).all()

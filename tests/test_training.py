@@ -105,6 +105,16 @@ def test_row_blocks_change_nothing(row_block, batch_size, gradient):
         np.testing.assert_allclose(cut[metric], whole[metric], rtol=2e-5, atol=1e-6, err_msg=metric)
 
 
+@pytest.mark.parametrize("class_weight", [None, pytest.param((1.0, 0.5, 4.0), marks=pytest.mark.slow)])
+def test_evaluation_in_blocks_changes_nothing(class_weight):
+    """With rows that are left over, which must count neither in the loss nor in its gradient."""
+    rows, knobs = data().train.labels.shape[0], {"model": mlp((4,)), "class_weight": class_weight}
+    assert rows % 16
+    whole, cut = curves(**knobs), curves(**knobs, evaluate_block=16)
+    for metric in METRICS:
+        np.testing.assert_allclose(cut[metric], whole[metric], rtol=2e-5, atol=1e-6, err_msg=metric)
+
+
 @pytest.mark.parametrize(("setting", "expected"), [(None, {"HIGHEST"}), ("tensorfloat32", {"HIGH"})])
 def test_products_are_exact_unless_jax_is_told_otherwise(setting, expected):
     """Accelerators round the factors of a float32 product by default: a run there would be another run."""

@@ -10,7 +10,15 @@ from ce_jax.analysis._intervals import Interval
 
 
 def redraw(n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each of n observations is drawn in each resample of n, with replacement: counts [resamples, n].
+    """How often each of n observations is drawn in each resample of n, with replacement.
+
+    Args:
+      n: number of observations.
+      resamples: number of resamples.
+      rng: the generator that is drawn from.
+
+    Returns:
+      Counts [resamples, n]; each row sums to n.
 
     >>> redraw(5, 2, np.random.default_rng(0)).sum(axis=1).tolist()
     [5, 5]

@@ -164,12 +164,15 @@ def probability_of_improvement(
 def meetings(
     a: NDArray[np.float64], b: NDArray[np.float64], counts: NDArray[Any], *, lower_is_better: bool = True
 ) -> NDArray[np.float64]:
-    """[B] how often a beats b in resamples of paired runs, seeds that meet themselves left out; ties count half.
+    """How often a beats b in resamples of paired runs, seeds that meet themselves left out; ties count half.
 
     Args:
       a: [n] figures of one loss; b: [n] of the other, entry i of the same seed.
       counts: [B, n] how often each seed was drawn.
       lower_is_better: as in `probability_of_improvement`.
+
+    Returns:
+      [B] fractions in 0..1.
 
     >>> meetings(np.array([1.0, 5.0]), np.array([2.0, 3.0]), np.array([[1, 1]]))
     array([0.5])

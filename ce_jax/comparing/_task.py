@@ -15,7 +15,7 @@ from ce_jax.comparing._drawn import DrawnSplits
 from ce_jax.comparing._options import AnalysisOptions, SweepOptions, TrainOptions
 from ce_jax.comparing._points import Point
 from ce_jax.models import Model
-from ce_jax.sweeping import row_block
+from ce_jax.sweeping import evaluate_block, row_block
 from ce_jax.training import Hyperparameters, Splits, Training, evaluation_steps, make_train
 
 
@@ -100,6 +100,7 @@ class Task:
             schedule=self.training.schedule,
             batch_size=None if self.training.batch_size == "full" else self.batch,
             row_block=row_block(self.batch) if on_cpu() else None,
+            evaluate_block=evaluate_block(self.model) if on_cpu() else None,
             gradient=self.gradient,
             class_weight=arm.class_weight,
         )

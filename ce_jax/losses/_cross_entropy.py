@@ -144,7 +144,7 @@ def cross_entropy_with_targets_grad(
     """Gradient of `cross_entropy_with_targets` with respect to the logits, p_k sum_j t_j - t_k, written by hand.
 
     At the largest class a it is p_a sum_{j != a} t_j - (1 - p_a) t_a, which keeps its precision as p_a tends to 1.
-    Args, shape and errors as in `cross_entropy_with_targets`.
+    Args and errors as in `cross_entropy_with_targets`; the shape is that of `logits`.
 
     >>> cross_entropy_with_targets_grad(jnp.array([0.0, 0.0]), jnp.array([0.25, 0.75]))
     Array([ 0.25, -0.25], dtype=float32)

@@ -19,7 +19,8 @@ def true_class_ssr(
 ) -> Float[Array, "..."]:
     """Squared residual of the true class alone, (1 - p_y)^2 with p the softmax of `logits`: the textbook form.
 
-    Its range is 0..1; SSR over all classes lies between K/(K-1) and 2 times of it. See `true_class_ssr_grad`.
+    Its range is 0..1; SSR over all classes lies between K/(K-1) and 2 times of it. Its gradient is
+    `true_class_ssr_grad`.
 
     Args:
       logits: floating point [..., K].

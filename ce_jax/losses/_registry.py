@@ -173,7 +173,13 @@ LOSSES: dict[str, Loss] = _losses(
 
 
 def hand_written(loss: str | Loss | Callable[..., Array]) -> Callable[..., Array]:
-    """Returns the hand-written gradient of a loss.
+    """The hand-written gradient of a loss.
+
+    Args:
+      loss: a name of `LOSSES`, or a `Loss`.
+
+    Returns:
+      A function of the loss's own arguments, whose result is shaped like the logits.
 
     Raises:
       ValueError: there is no such loss, or it has none.

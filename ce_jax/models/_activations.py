@@ -16,6 +16,8 @@ class Activation(NamedTuple):
     slope: Callable[[Array, Array], Array]
     gain: float
     """Squared gain of the usual initialisation: Var(weight) = gain / fan_in (He et al. 2015)."""
+    monotone: bool = True
+    """Whether the maximum of several values is the value of the maximum."""
 
 
 _LEAK = 0.01
@@ -33,9 +35,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(jnp.tanh, lambda a, h: 1 - h * h, 1.0),
     "sigmoid": Activation(jax.nn.sigmoid, lambda a, h: h * (1 - h), 1.0),
     # a Phi(a), without the approximation by tanh.
-    "gelu": Activation(_gelu, lambda a, h: norm.cdf(a) + a * norm.pdf(a), 2.352),
+    "gelu": Activation(_gelu, lambda a, h: norm.cdf(a) + a * norm.pdf(a), 2.352, monotone=False),
     # a sigmoid(a), where sigmoid(a) + h (1 - sigmoid(a)) needs no division by a.
-    "silu": Activation(jax.nn.silu, lambda a, h: jax.nn.sigmoid(a) + h * jax.nn.sigmoid(-a), 2.811),
+    "silu": Activation(jax.nn.silu, lambda a, h: jax.nn.sigmoid(a) + h * jax.nn.sigmoid(-a), 2.811, monotone=False),
     "elu": Activation(jax.nn.elu, lambda a, h: jnp.where(a > 0, 1, h + 1), 1.551),
     # At a = 0 the slope is 1, the convention of jax.nn.leaky_relu.
     "leaky_relu": Activation(

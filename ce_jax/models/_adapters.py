@@ -43,6 +43,11 @@ def from_linen(module: Any) -> Model:
 
     Returns:
       A `Model` whose parameters are the collection `params`; `init` raises a ValueError if there is any other.
+
+    >>> from flax import linen as nn
+    >>> model, inputs = from_linen(nn.Dense(3)), jax.numpy.ones((5, 2))
+    >>> model.apply(model.init(jax.random.key(0), inputs, 3), inputs).shape
+    (5, 3)
     """
     return Model(
         functools.partial(_linen_init, module),
@@ -51,7 +56,7 @@ def from_linen(module: Any) -> Model:
     )
 
 
-def _linen_init(module: Any, key: Array, inputs: Any) -> Params:
+def _linen_init(module: Any, key: Array, inputs: Any, num_classes: int = 0) -> Params:
     own, dropout = jax.random.split(key)
     variables = module.init({"params": own, "dropout": dropout}, inputs, **_flags(type(module).__call__, False))
     if others := sorted(set(variables) - {"params"}):
@@ -79,6 +84,11 @@ def from_nnx(module: Any) -> Model:
 
     Raises:
       ValueError: it has variables other than parameters and streams of random numbers.
+
+    >>> from flax import nnx
+    >>> model, inputs = from_nnx(lambda rngs: nnx.Linear(2, 3, rngs=rngs)), jax.numpy.ones((5, 2))
+    >>> model.apply(model.init(jax.random.key(0), inputs, 3), inputs).shape
+    (5, 3)
     """
     from flax import nnx
 
@@ -98,7 +108,7 @@ def from_nnx(module: Any) -> Model:
     )
 
 
-def _nnx_init(make: Callable[[Any], Any], key: Array, inputs: Any) -> Params:
+def _nnx_init(make: Callable[[Any], Any], key: Array, inputs: Any, num_classes: int = 0) -> Params:
     from flax import nnx
 
     own, dropout = jax.random.split(key)
@@ -121,7 +131,7 @@ def _nnx_apply(
     return module(inputs, **_flags(type(module).__call__, train))
 
 
-def _given(params: Params, key: Array, inputs: Any) -> Params:
+def _given(params: Params, key: Array, inputs: Any, num_classes: int = 0) -> Params:
     """Every seed begins alike."""
     return params
 
@@ -142,6 +152,11 @@ def from_equinox(module: Any) -> Model:
 
     Raises:
       ValueError: it carries state (`eqx.nn.StateIndex`).
+
+    >>> import equinox as eqx
+    >>> model, inputs = from_equinox(lambda key: eqx.nn.Linear(2, 3, key=key)), jax.numpy.ones((5, 2))
+    >>> model.apply(model.init(jax.random.key(0), inputs, 3), inputs).shape
+    (5, 3)
     """
     import equinox
 
@@ -159,7 +174,7 @@ def from_equinox(module: Any) -> Model:
     )
 
 
-def _equinox_init(make: Callable[[Array], Any], key: Array, inputs: Any) -> Params:
+def _equinox_init(make: Callable[[Array], Any], key: Array, inputs: Any, num_classes: int = 0) -> Params:
     import equinox
 
     return equinox.partition(make(key), equinox.is_inexact_array)[0]
@@ -189,6 +204,12 @@ def from_haiku(transformed: Any) -> Model:
 
     Returns:
       A `Model`; `init` raises a ValueError if there is state.
+
+    >>> import haiku
+    >>> model = from_haiku(haiku.transform(lambda inputs: haiku.Linear(3)(inputs)))
+    >>> inputs = jax.numpy.ones((5, 2))
+    >>> model.apply(model.init(jax.random.key(0), inputs, 3), inputs).shape
+    (5, 3)
     """
     return Model(
         functools.partial(_haiku_init, transformed), functools.partial(_haiku_apply, transformed), name="haiku"
@@ -212,7 +233,7 @@ def _has_state(transformed: Any) -> bool:
     return type(transformed).__name__ == "TransformedWithState"
 
 
-def _haiku_init(transformed: Any, key: Array, inputs: Any) -> Params:
+def _haiku_init(transformed: Any, key: Array, inputs: Any, num_classes: int = 0) -> Params:
     made = _with_flag(transformed.init, True, key, inputs)
     if not _has_state(transformed):
         return made

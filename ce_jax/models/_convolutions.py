@@ -1,9 +1,16 @@
 """Small convolutional networks in a form in which many of them train side by side on a CPU.
 
 `vmap` of a convolution over different filters is a grouped convolution, which CPUs compute slowly. A convolution is
-also one product of its filters [out, k k in] with patches [k k in, positions x samples] ("im2col", Chellapilla et al.
-2006), and the patches of the first layer are those of the images, the same for all lanes of a seed. Samples stay
-innermost throughout: values are [channels, height, width, samples].
+also a product of matrices ("im2col", Chellapilla et al. 2006), and that of the first layer's patches is the same for
+all lanes of a seed. Copying each value into all patches it is in takes longer than the product, so only the shifts
+along the width are copied: those along the height are in the filters, as a banded matrix with a row for each row of
+outputs. It multiplies zeros too, and is still faster. Images of more than 8 rows are cut into tiles of 4.
+
+Pooling goes before the bias and the activation where the activation is monotone: max(phi(x + b)) = phi(max(x) + b).
+Each place in a pooled square is then a product of its own, of every other row of filters with every other column of
+patches, and their maximum is one of whole matrices: no strided reads forward, no strided writes backward.
+
+Samples stay innermost throughout: values are [height, channels, width, samples].
 """
 
 import functools
@@ -12,6 +19,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Key
@@ -23,6 +31,8 @@ from ce_jax.models._starts import check_start, initial
 
 CNN_NORMALIZATIONS = ("none", "layer", "group")
 _GROUPS = 4
+_WHOLE, _TILE = 8, 4
+"""Rows of the largest image that is one banded matrix, and about how many a larger one has in each."""
 
 
 class _Shape(NamedTuple):
@@ -152,53 +162,92 @@ def _apply(shape: _Shape, params: Params, inputs: Array) -> Float[Array, "sample
 
 
 def _columns(shape: _Shape, params: Params, inputs: Array) -> Float[Array, "classes samples"]:
-    activation, layers = ACTIVATIONS[shape.activation].value, iter(params)
-    values = inputs.transpose(3, 1, 2, 0)
+    unit, layers = ACTIVATIONS[shape.activation], iter(params)
+    values = inputs.transpose(1, 3, 2, 0)
     for wide in shape.channels:
-        block = _convolved(values, next(layers), shape)
+        pool = shape.pool if min(values.shape[0], values.shape[2]) >= shape.pool else 1
+        if unit.monotone and not shape.residual and shape.normalization == "none":
+            values = unit.value(_convolved(values, next(layers), shape.kernel, pool))
+            continue
+        block = _normalized(values, next(layers), shape)
         if shape.residual:
-            block = _convolved(activation(block), next(layers), shape)
-            block += values if len(values) == wide else _product(next(layers), values)
-        values = _pooled(activation(block), shape.pool)
-    values = values.reshape(-1, values.shape[-1])
+            block = _normalized(unit.value(block), next(layers), shape)
+            block += values if values.shape[1] == wide else _convolved(values, next(layers), 1)
+        values = _pooled(unit.value(block), pool)
+    values = values.swapaxes(0, 1).reshape(-1, values.shape[-1])  # dense layers see channels first
     *hidden, last = layers
     for layer in hidden:
-        values = activation(_product(layer, values))
-    return _product(last, values)
+        values = unit.value(layer.weight @ values + layer.bias[:, None])
+    return last.weight @ values + last.bias[:, None]
 
 
-def _product(layer: Layer | NormalizedLayer, values: Array) -> Array:
-    """W x + b over the first axis; W is [out, in]."""
-    product = layer.weight @ values.reshape(len(values), -1) + layer.bias[:, None]
-    return product.reshape(-1, *values.shape[1:])
+def _convolved(values: Array, layer: Layer | NormalizedLayer, kernel: int, pool: int = 1) -> Array:
+    """A convolution of [height, channels, width, samples], and its maxima over squares of `pool` by `pool` pixels."""
+    height, channels, width, samples = values.shape
+    tile = height if height <= _WHOLE else pool * max(1, _TILE // pool)
+    tiles, across = -(-height // tile), width // pool
+    around, row = kernel // 2, kernel * channels
+    halo = around if tiles > 1 else 0  # rows of zeros above and below need not be multiplied
+    below = tiles * tile - height + halo
+    padded = jnp.pad(values, ((halo, below), (0, 0), (around, around), (0, 0)))
+    # [rows of a tile, tiles, channels, padded width, samples].
+    rows = [padded[i::tile][:tiles] for i in range(tile + 2 * halo)]
+    cut = jnp.stack(rows) if tiles > 1 else padded[:, None]
+    bands = _banded(layer.weight, tile, row)[:, :, (around - halo) * row : (tile + around + halo) * row]
+    bands = bands[: tile - tile % pool].reshape(tile // pool, pool, len(layer.bias), -1)
+    shifts = [[cut[..., j + shift :: pool, :][..., :across, :] for shift in range(kernel)] for j in range(pool)]
+    patches = [jnp.stack(one, 1).swapaxes(2, 3).reshape(len(cut) * row, -1) for one in shifts]
+    # Row major over a square's places, so that ties go where they go in `lax.reduce_window`.
+    parts = [bands[:, i].reshape(-1, len(own)) @ own for i in range(pool) for own in patches]
+    largest = _largest(*parts).reshape(tile // pool, len(layer.bias), tiles, across, samples)
+    convolved = jnp.moveaxis(largest, 2, 0).reshape(-1, len(layer.bias), across, samples)[: height // pool]
+    return convolved + layer.bias[None, :, None, None]
 
 
-def _convolved(values: Array, layer: Layer | NormalizedLayer, shape: _Shape) -> Array:
-    """A convolution of [channels, height, width, samples], normalised if its layer is."""
-    _, height, width, _ = values.shape
-    around = shape.kernel // 2
-    padded = jnp.pad(values, ((0, 0), (around, around), (around, around), (0, 0)))
-    shifts = itertools.product(range(shape.kernel), repeat=2)
-    # Row major over the filter's rows, its columns and channels: the order of a filter [height, width, in, out].
-    patches = jnp.concatenate([padded[:, i : i + height, j : j + width] for i, j in shifts])
-    convolved = _product(layer, patches)
+def _banded(weight: Array, height: int, row: int) -> Array:
+    """Filters [out, kernel x row] as matrices [height, out, padded height x row]: each row's begins one row further."""
+    out, size = weight.shape
+    length = size + (height - 1) * row
+    # Repeated with a period of one row more than is cut off each time, the filter moves on by a row.
+    repeated = jnp.tile(jnp.pad(weight, ((0, 0), (0, length + row - size))), (1, height))
+    return repeated[:, : height * length].reshape(out, height, length).swapaxes(0, 1)
+
+
+@jax.custom_jvp
+def _largest(*parts: Array) -> Array:
+    """Elementwise maximum; the derivative is that of the first of the largest, where JAX's would share it out."""
+    return functools.reduce(jnp.maximum, parts)
+
+
+@_largest.defjvp
+def _largest_jvp(parts: Sequence[Array], tangents: Sequence[Array]) -> tuple[Array, Array]:
+    so_far, tangent = parts[0], tangents[0]
+    for part, own in zip(parts[1:], tangents[1:], strict=True):
+        larger = part > so_far
+        so_far, tangent = jnp.where(larger, part, so_far), jnp.where(larger, own, tangent)
+    return _largest(*parts), tangent
+
+
+def _normalized(values: Array, layer: Layer | NormalizedLayer, shape: _Shape) -> Array:
+    """A convolution, normalised if its layer is."""
+    convolved = _convolved(values, layer, shape.kernel)
     if not isinstance(layer, NormalizedLayer):
         return convolved
-    channels, *rest = convolved.shape
+    height, channels, *rest = convolved.shape
     groups = math.gcd(channels, _GROUPS) if shape.normalization == "group" else 1
-    grouped = normalized_over(convolved.reshape(groups, channels // groups, *rest), (1, 2, 3))
-    scale, shift = (one[:, None, None, None] for one in (layer.scale, layer.shift))
+    grouped = normalized_over(convolved.reshape(height, groups, channels // groups, *rest), (0, 2, 3))
+    scale, shift = (one[None, :, None, None] for one in (layer.scale, layer.shift))
     return grouped.reshape(convolved.shape) * scale + shift
 
 
 def _pooled(values: Array, pool: int) -> Array:
     """Maxima over squares of `pool` by `pool` pixels."""
-    channels, height, width, samples = values.shape
-    if pool == 1 or min(height, width) < pool:
+    height, channels, width, samples = values.shape
+    if pool == 1:
         return values
-    cropped = values[:, : height - height % pool, : width - width % pool]
-    squares = cropped.reshape(channels, height // pool, pool, width // pool, pool, samples)
+    cropped = values[: height - height % pool, :, : width - width % pool]
+    squares = cropped.reshape(height // pool, pool, channels, width // pool, pool, samples)
     # One part for each place in a square: a maximum of arrays has a cheaper derivative than one over axes, and parts
     # along axes of their own a cheaper one than strided parts.
     places = itertools.product(range(pool), repeat=2)
-    return functools.reduce(jnp.maximum, [squares[:, :, i, :, j] for i, j in places])
+    return functools.reduce(jnp.maximum, [squares[:, i, :, :, j] for i, j in places])

@@ -9,7 +9,7 @@ layers are one matrix product. Over several devices, of one process or of many, 
 
 from ce_jax.sweeping._checkpoint import Checkpoint
 from ce_jax.sweeping._measured import MEASURED, Done
-from ce_jax.sweeping._plan import Block, Plan, blocks, lane_bytes, plan_waves, row_block, step_bytes
+from ce_jax.sweeping._plan import Block, Plan, blocks, evaluate_block, lane_bytes, plan_waves, row_block, step_bytes
 from ce_jax.sweeping._program import CompiledWave, compile_wave, compiler_options
 from ce_jax.sweeping._sweep import Executor, sweep
 
@@ -24,6 +24,7 @@ __all__ = [
     "blocks",
     "compile_wave",
     "compiler_options",
+    "evaluate_block",
     "lane_bytes",
     "plan_waves",
     "row_block",

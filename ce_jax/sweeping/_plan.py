@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from ce_jax.models import Model
+
 _MOST_RATES = 16
 # What a step of all lanes on one core may touch, and the rows that a step takes at a time, by `bench sweep` and trials
 # of larger networks: with twice the bytes or all 1,797 rows of digits at once, lanes train up to twice as slowly.
@@ -58,6 +60,9 @@ def plan_waves(
       budget: bytes that one wave may need on one device.
       devices: number of devices that share a wave's seeds.
 
+    Returns:
+      A `Plan`, with no segments yet.
+
     >>> plan_waves((10, 50), 11, 10_000)
     Plan(seeds_per_wave=10, rates_per_wave=11, devices=1, segment_steps=None)
     >>> plan_waves((10, 50), 32, 10_000_000)
@@ -102,6 +107,14 @@ def row_block(batch: int) -> int | None:
     (None, 256)
     """
     return _ROWS if batch > _ROWS else None
+
+
+def evaluate_block(model: Model) -> int | None:
+    """Examples that an evaluation on a CPU takes at a time, for `make_train`; None for all, as in a dense network.
+
+    Other networks hold far more values for each example: evaluated all at once, they leave the caches.
+    """
+    return _ROWS if model.hidden is None else None
 
 
 def step_bytes(sizes: Sequence[int], batch: int, itemsize: int = 4) -> int:

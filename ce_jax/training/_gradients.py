@@ -102,6 +102,57 @@ def in_row_blocks(value_and_gradient: Callable[..., tuple], row_block: int | Non
     return gradients
 
 
+def evaluated_in_row_blocks(value_and_gradient: Callable[..., tuple], row_block: int | None) -> Callable[..., tuple]:
+    """`f(params, batch, options) -> (mean loss, gradients, logits [K, N])`, at most so many rows at a time.
+
+    All blocks are of one size, so that the network is compiled once; rows that fill the last one have weight 0.
+    """
+
+    def whole(params: Params, batch: Batch, options: Any) -> tuple:
+        rows = len(batch.labels)
+        if row_block is None or rows <= row_block:
+            return value_and_gradient(params, batch, options)
+        weights = jnp.ones(rows, jax.tree.leaves(params)[0].dtype) if batch.weights is None else batch.weights
+        inputs, labels = (_row_blocks(leaf, row_block) for leaf in batch[:2])
+        blocks = Batch(inputs, labels, _row_blocks(weights, row_block, 0.0))
+
+        def add(total: tuple, block: Batch) -> tuple[tuple, Array]:
+            *parts, logits = value_and_gradient(params, block, options)
+            return jax.tree.map(jnp.add, total, tuple(parts)), logits
+
+        begun = (jnp.zeros((), weights.dtype), jax.tree.map(jnp.zeros_like, params))
+        total, logits = jax.lax.scan(add, begun, blocks)
+        # Each block gives a mean over its rows, the added ones among them.
+        size = blocks.labels.shape[1]
+        return *jax.tree.map(lambda leaf: leaf * (size / rows), total), _joined(logits, rows)
+
+    return whole
+
+
+def logits_in_row_blocks(model: Model, params: Params, inputs: Array, row_block: int | None) -> Array:
+    """Logits [K, N] of an evaluation, at most so many rows at a time."""
+    if row_block is None or len(inputs) <= row_block:
+        return logits_of(model, params, inputs)
+    logits = jax.lax.map(lambda rows: logits_of(model, params, rows), _row_blocks(inputs, row_block))
+    return _joined(logits, len(inputs))
+
+
+def _row_blocks(leaf: Array, row_block: int, fill: float | None = None) -> Array:
+    """[N, ...] as blocks of one size, at most `row_block` or whole vectors: filled up with the last row or a value."""
+    rows = len(leaf)
+    count = -(-rows // row_block)
+    size = -(-rows // count)
+    size += -size % _VECTOR
+    missing = ((0, count * size - rows), *[(0, 0)] * (leaf.ndim - 1))
+    filled = jnp.pad(leaf, missing, mode="edge") if fill is None else jnp.pad(leaf, missing, constant_values=fill)
+    return filled.reshape(count, size, *leaf.shape[1:])
+
+
+def _joined(logits: Array, rows: int) -> Array:
+    """Logits [blocks, K, size] as [K, N]."""
+    return logits.swapaxes(0, 1).reshape(logits.shape[1], -1)[:, :rows]
+
+
 def _over_columns(function: Callable[..., Array], *, gradient: bool = False) -> Callable[..., Array]:
     """`function` for logits [K, N]; a user's own may know only rows, so it is given the transpose."""
     if "axis" in inspect.signature(function).parameters:

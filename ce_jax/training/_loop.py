@@ -78,6 +78,14 @@ def segments(evaluate_at: Sequence[int], steps: int | None = None) -> np.ndarray
 def evaluation_steps(steps: int, *, every: int | None = None, points: int = 64) -> tuple[int, ...]:
     """Steps at which a run is evaluated: always 0 and `steps`, between them every `every` or logarithmically.
 
+    Args:
+      steps: of the run.
+      every: steps between two evaluations; None to space them evenly in the logarithm of the step.
+      points: how many are wanted after step 0 where they are logarithmic; early ones that coincide are one.
+
+    Returns:
+      Increasing whole numbers from 0 to `steps`.
+
     >>> evaluation_steps(10, every=4)
     (0, 4, 8, 10)
     >>> evaluation_steps(1000, points=6)

@@ -1,5 +1,7 @@
 """What is measured at every evaluation of a run."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -7,19 +9,19 @@ from jax import Array
 from jaxtyping import Bool, Shaped
 
 from ce_jax.losses import cross_entropy, log_odds, ssr
-from ce_jax.models import Model, Params, logits_of
+from ce_jax.models import Params
 from ce_jax.training._records import Splits
 
 
 def metrics(
-    model: Model, params: Params, data: Splits, value: Array, gradients: Params, logits: Array
+    logits_of: Callable[[Array], Array], data: Splits, value: Array, gradients: Params, logits: Array
 ) -> dict[str, Array]:
-    """The values of `METRICS` and `AT_END`; `params` are as they train, the others those of the training part."""
+    """The values of `METRICS` and `AT_END`: from inputs' logits [K, N], and from what the training part has already."""
     labels = data.train.labels
     right = {"train": _right(logits, labels)}
     for name in ("validation", "test"):
         part = getattr(data, name)
-        right[name] = _right(logits_of(model, params, part.inputs), part.labels)
+        right[name] = _right(logits_of(part.inputs), part.labels)
     # In the dtype of the other metrics, which holds every count below 2^24.
     rows, hits = {}, {}
     for name, hit in right.items():

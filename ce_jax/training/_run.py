@@ -20,7 +20,13 @@ from jax import Array
 from ce_jax._checking import check_one_of
 from ce_jax.losses import Loss, as_loss, class_weights
 from ce_jax.models import Model, Params, begin, is_stochastic
-from ce_jax.training._gradients import Batch, in_row_blocks, value_and_gradient_of
+from ce_jax.training._gradients import (
+    Batch,
+    evaluated_in_row_blocks,
+    in_row_blocks,
+    logits_in_row_blocks,
+    value_and_gradient_of,
+)
 from ce_jax.training._loop import whole_run
 from ce_jax.training._metrics import metrics
 from ce_jax.training._optimizers import check_options, make_optimizer, takes_schedule
@@ -61,6 +67,7 @@ class Training:
     schedule: str
     batch_size: int | None
     row_block: int | None
+    evaluate_block: int | None
     gradient: str
     class_weight: ClassWeight
 
@@ -94,8 +101,10 @@ class Training:
         """The state, marked if it has diverged, and {metric: value}."""
         data = jax.tree.map(jnp.asarray, data)
         batch = self._weighted(*data.train, data.train.labels)
-        value, gradients, logits = self._value_and_gradient(state.params, batch, self._options(hyper, data.train))
-        measured = metrics(self.model, state.params, data, value, gradients, logits)
+        evaluated = evaluated_in_row_blocks(self._value_and_gradient, self.evaluate_block)
+        value, gradients, logits = evaluated(state.params, batch, self._options(hyper, data.train))
+        logits_of = functools.partial(logits_in_row_blocks, self.model, state.params, row_block=self.evaluate_block)
+        measured = metrics(logits_of, data, value, gradients, logits)
         # From the last `alive` on, so that a run that has diverged stays so even if its values were finite again.
         alive = state.alive & jnp.isfinite(value) & jnp.isfinite(measured["gradient_norm"])
         return state._replace(alive=alive), {name: jnp.where(alive, m, jnp.nan) for name, m in measured.items()}
@@ -163,6 +172,7 @@ def make_train(
     schedule: str = "constant",
     batch_size: int | None = None,
     row_block: int | None = None,
+    evaluate_block: int | None = None,
     gradient: str = "autodiff",
     class_weight: ClassWeight = None,
 ) -> Training:
@@ -180,6 +190,7 @@ def make_train(
         this size (a remainder smaller than a batch waits for the next epoch's permutation).
       row_block: a step adds up its gradient over blocks of so many examples, for batches that are wider than a cache
         (`ce_jax.sweeping.row_block`); None for the whole batch at once.
+      evaluate_block: an evaluation takes so many examples of a part at a time; None for all at once.
       gradient: `autodiff` (jax.grad of loss and model) or `manual` (`ce_jax.backprop`: the loss's gradient by hand, and
         that of a dense network's layers; other networks are gone back through by `jax.vjp`).
       class_weight: what an example of each class counts in the training loss, [K] numbers from 0; `balanced` for
@@ -213,7 +224,7 @@ def make_train(
     if gradient == "manual" and loss.grad is None:
         raise ValueError(f"gradient: expected 'autodiff', as {loss.name} has no hand-written gradient, got 'manual'")
     weights = class_weight if class_weight is None or isinstance(class_weight, str) else tuple(map(float, class_weight))
-    listed = isinstance(weights, tuple) and len(weights) == num_classes and min(weights) >= 0
+    listed = isinstance(weights, tuple) and len(weights) == num_classes and all(0 <= one < np.inf for one in weights)
     if not listed and weights not in (None, "balanced"):
         expected = f"'balanced' or {num_classes} numbers from 0, one for each class"
         raise ValueError(f"class_weight: expected {expected}, got {class_weight!r}")
@@ -232,6 +243,7 @@ def make_train(
         schedule=schedule,
         batch_size=batch_size,
         row_block=row_block,
+        evaluate_block=evaluate_block,
         gradient=gradient,
         class_weight=weights,
     )

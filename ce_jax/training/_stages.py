@@ -13,6 +13,12 @@ from ce_jax.training._records import Hyperparameters, Splits, State, Trainable
 def trained_parameters(train: Trainable) -> Callable[[Array, Hyperparameters, Splits], Params]:
     """The parameters that a run ends with, as a pure function of the run's own arguments.
 
+    Args:
+      train: a run from `make_train`, or of two stages from `switched`.
+
+    Returns:
+      A function of (key, hyperparameters, splits) that returns the parameters, shaped as the model's `init` makes them.
+
     >>> import jax, jax.numpy as jnp
     >>> from ce_jax import Hyperparameters, Part, Splits, linear, make_train
     >>> train = make_train(linear(), "ssr", num_classes=2, evaluate_at=(0, 10))
@@ -79,5 +85,11 @@ def switched(first: Trainable, second: Trainable, *, rate_factor: float = 1.0) -
     Returns:
       A run with the evaluation steps of `second`. Both runs visit batches in the order that the key gives, so two
       second stages after the same first one are paired.
+
+    >>> from ce_jax import linear, make_train
+    >>> first = make_train(linear(), "ssr", num_classes=2, evaluate_at=(0, 5))
+    >>> second = make_train(linear(), "cross_entropy", num_classes=2, evaluate_at=(0, 9))
+    >>> switched(first, second, rate_factor=0.1).evaluate_at
+    (0, 9)
     """
     return Switched(first, second, rate_factor)

@@ -23,14 +23,15 @@ from ce_jax.auditing import (
 )
 from ce_jax.comparing import arms_of
 from ce_jax.losses import LOSSES
-from experiments.audit import measuring
-from experiments.audit.figure import margin_figure
-from experiments.audit.tables import bounds_table, loss_tables
-from experiments.files import make_folder, write_bytes, write_json
-from experiments.pages.drawing import saved
-from experiments.run.workload import find_loss
-from experiments.runtime import prepare_jax
-from experiments.surroundings import plain_console
+
+from ..files import make_folder, write_bytes, write_json
+from ..pages.drawing import saved
+from ..run.workload import find_loss
+from ..runtime import prepare_jax
+from ..surroundings import plain_console
+from . import measuring
+from .figure import margin_figure
+from .tables import bounds_table, loss_tables
 
 SUBJECTS = ("cross_entropy", "ssr")  # audited in full when no loss is named
 HALF = ("bfloat16", "float16")

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ce_jax.comparing import display_name
-from experiments.pages import canvas
+
+from ..pages import canvas
 
 LOOKS: dict[str, dict[str, Any]] = {
     "optax": {"color": "#009E73", "ls": (0, (1, 1.2)), "lw": 2.2, "label": "optax"},

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ce_jax.auditing import FIRST_ORDER, PROGRAMS, ROUTES, Option, Peer, Program, Record, audit
 from ce_jax.losses import LOSSES, Loss
-from experiments.errors import UserError, first_line
+
+from ..errors import UserError, first_line
 
 ProgramsByDtype = Mapping[str, Sequence[Program]]
 

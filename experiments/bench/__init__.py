@@ -1,5 +1,5 @@
 """Side-by-side timings: `python -m experiments bench [SUITE ...]`, ratios and never bare times."""
 
-from experiments.bench.command import bench_command
+from .command import bench_command
 
 __all__ = ["bench_command"]

@@ -9,14 +9,15 @@ import jax
 from rich.console import Console
 
 from ce_jax.auditing import have_torch
-from experiments.bench.losses import loss_points
-from experiments.bench.scaling import fit, scaling_points, segment_overhead
-from experiments.bench.sweeps import sweep_points
-from experiments.bench.tables import point_line, points_table, scaling_table
-from experiments.bench.timing import Point, machine_limits
-from experiments.errors import UserError, nearest
-from experiments.files import make_folder, write_json
-from experiments.runtime import prepare_jax
+
+from ..errors import UserError, nearest
+from ..files import make_folder, write_json
+from ..runtime import prepare_jax
+from .losses import loss_points
+from .scaling import fit, scaling_points, segment_overhead
+from .sweeps import sweep_points
+from .tables import point_line, points_table, scaling_table
+from .timing import Point, machine_limits
 
 SUITES = ("loss", "sweep", "scaling")
 LEAST_RUNS = 7  # fewer rounds, and one disturbance moves the median

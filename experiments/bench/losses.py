@@ -11,7 +11,8 @@ import numpy as np
 
 from ce_jax.auditing import FORMULAS, have_torch, torch_formulas
 from ce_jax.losses import LOSSES
-from experiments.bench.timing import Call, Point, median_seconds, ratio_to_best
+
+from .timing import Call, Point, median_seconds, ratio_to_best
 
 SHAPES = ((256, 10), (8192, 10), (1024, 1000), (8192, 1000), (2048, 32768))
 # Who is timed beside each loss; PyTorch comes last.

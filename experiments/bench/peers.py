@@ -11,8 +11,9 @@ import numpy as np
 import optax
 
 from ce_jax.auditing import FORMULAS, torch_formulas
-from experiments.bench.tasks import Task
-from experiments.bench.timing import Call
+
+from .tasks import Task
+from .timing import Call
 
 FEW_STEPS = 20
 """Steps timed of PyTorch's vmap, whose rate does not depend on how many follow; all of them would take minutes."""

@@ -17,10 +17,11 @@ from ce_jax.losses import LOSSES
 from ce_jax.models import mlp
 from ce_jax.sweeping import Checkpoint, Plan, compile_wave, plan_waves, step_bytes
 from ce_jax.training import Hyperparameters, Splits, make_train
-from experiments.bench.sweeps import prepare_ours
-from experiments.bench.tasks import named_task, training_splits
-from experiments.bench.timing import median_seconds
-from experiments.files import write_arrays
+
+from ..files import write_arrays
+from .sweeps import prepare_ours
+from .tasks import named_task, training_splits
+from .timing import median_seconds
 
 LANES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 RATES = 16

@@ -11,12 +11,13 @@ import numpy as np
 from ce_jax.auditing import have_torch
 from ce_jax.comparing import lane_cost
 from ce_jax.losses import LOSSES
-from ce_jax.sweeping import Checkpoint, compile_wave, plan_waves, row_block
+from ce_jax.sweeping import Checkpoint, compile_wave, evaluate_block, plan_waves, row_block
 from ce_jax.training import Hyperparameters, make_train
-from experiments.bench import peers
-from experiments.bench.networks import flops
-from experiments.bench.tasks import Task, every_task
-from experiments.bench.timing import Call, Point, median_seconds, ratio_to_best
+
+from . import peers
+from .networks import flops
+from .tasks import Task, every_task
+from .timing import Call, Point, median_seconds, ratio_to_best
 
 
 class Ours(NamedTuple):
@@ -85,6 +86,7 @@ def prepare_ours(
         evaluate_at=(0, task.steps),
         batch_size=task.batch,
         row_block=row_block(batch),
+        evaluate_block=evaluate_block(task.network.ours),
     )
     one = Hyperparameters(jax.ShapeDtypeStruct((), np.float32), {})
     step = lane_cost(train, one, task.data).step

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from experiments.bench.scaling import BATCH, HIDDEN, STEPS, ScalingPoint
-from experiments.bench.timing import Point
+from .scaling import BATCH, HIDDEN, STEPS, ScalingPoint
+from .timing import Point
 
 
 def point_line(point: Point) -> str:

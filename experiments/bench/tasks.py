@@ -7,9 +7,10 @@ import numpy as np
 
 from ce_jax.comparing import Scale, scaled
 from ce_jax.training import Part, Splits
-from experiments.bench import networks
-from experiments.bench.networks import Network
-from experiments.data import DataOptions, load_dataset
+
+from ..data import DataOptions, load_dataset
+from . import networks
+from .networks import Network
 
 
 class TaskSpec(NamedTuple):

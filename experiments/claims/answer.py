@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from experiments.claims.wording import (
+from .wording import (
     MISSING,
     Results,
     Sentence,

@@ -12,15 +12,16 @@ from scipy.special import softmax
 from ce_jax.analysis import expected_calibration_error, fit_temperature
 from ce_jax.comparing import AnalysisOptions, RateGrid, SplitOptions, SweepOptions, TrainOptions, display_name
 from ce_jax.training import Hyperparameters, Part, Splits, trained_parameters
-from experiments.claims.drawing import legend, with_intervals
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import difference, tuned
-from experiments.claims.workloads import over_seeds, trained
-from experiments.config import Config, MlpOptions
-from experiments.data import DataOptions
-from experiments.pages import canvas
-from experiments.pages.canvas import Array, panels
-from experiments.run.workload import load_workload
+
+from ..config import Config, MlpOptions
+from ..data import DataOptions
+from ..pages import canvas
+from ..pages.canvas import Array, panels
+from ..run.workload import load_workload
+from .drawing import legend, with_intervals
+from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from .statistics import difference, tuned
+from .workloads import over_seeds, trained
 
 # {dataset: (epochs, batch)}
 DATASETS = {"digits": (60, 32), "mnist5k": (20, 64)}

@@ -11,19 +11,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.claims.lock import refusal, rules_of, write_lock
-from experiments.claims.page import write_claims
-from experiments.claims.publish import finished, made_elsewhere, read_result, standing
-from experiments.claims.publish import publish as publish_claims
-from experiments.claims.record import Claim, Request, shown, verdict_record
-from experiments.claims.registry import CLAIMS
-from experiments.errors import UserError, nearest
-from experiments.files import SEAL, digest, json_bytes, make_folder, read_json, set_aside, write_json
-from experiments.names import CHECKOUT, program
-from experiments.pages.drawing import saved
-from experiments.progress import shown_on
-from experiments.run.provenance import provenance
-from experiments.runtime import prepare_jax
+from ..errors import UserError, nearest
+from ..files import SEAL, digest, json_bytes, make_folder, read_json, set_aside, write_json
+from ..names import CHECKOUT, program
+from ..pages.drawing import saved
+from ..progress import shown_on
+from ..run.provenance import provenance
+from ..runtime import prepare_jax
+from .lock import refusal, rules_of, write_lock
+from .page import write_claims
+from .publish import finished, made_elsewhere, read_result, standing
+from .publish import publish as publish_claims
+from .record import Claim, Request, shown, verdict_record
+from .registry import CLAIMS
 
 LARGEST_SEED = 400_000  # the last seed of a run has to stay below 2**32
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from ce_jax.analysis import bagged_interval, redraw
 from ce_jax.comparing import AnalysisOptions, LossCurves, choose_by, times_to, tuning_keys
-from experiments.claims.record import Measurement, bound_words
-from experiments.claims.workloads import TrainedConfig
-from experiments.pages.canvas import Array
+
+from ..pages.canvas import Array
+from .record import Measurement, bound_words
+from .workloads import TrainedConfig
 
 HALVES = (slice(0, None, 2), slice(1, None, 2))
 

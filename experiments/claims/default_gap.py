@@ -19,10 +19,15 @@ from ce_jax.comparing import (
     final_scores,
     near_cliff,
 )
-from experiments.claims import statistics
-from experiments.claims.cross_fitting import fastest_times, rmst, slowness
-from experiments.claims.drawing import legend, with_intervals
-from experiments.claims.record import (
+
+from ..config import Config, MlpOptions
+from ..data import DataOptions
+from ..pages import canvas
+from ..pages.canvas import Array, panels
+from . import statistics
+from .cross_fitting import fastest_times, rmst, slowness
+from .drawing import legend, with_intervals
+from .record import (
     Claim,
     Findings,
     Measurement,
@@ -31,12 +36,8 @@ from experiments.claims.record import (
     Verdict,
     verdict_of,
 )
-from experiments.claims.statistics import bootstrapped, difference, tuned
-from experiments.claims.workloads import TrainedConfig, trained
-from experiments.config import Config, MlpOptions
-from experiments.data import DataOptions
-from experiments.pages import canvas
-from experiments.pages.canvas import Array, panels
+from .statistics import bootstrapped, difference, tuned
+from .workloads import TrainedConfig, trained
 
 
 class Training(NamedTuple):

@@ -7,8 +7,13 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from ce_jax.comparing import AnalysisOptions, RateGrid, SweepOptions, TrainOptions, bounded
-from experiments.claims.drawing import legend, with_intervals
-from experiments.claims.record import (
+
+from ..config import Config
+from ..data import DataOptions
+from ..pages import canvas
+from ..pages.canvas import Array, panels
+from .drawing import legend, with_intervals
+from .record import (
     Claim,
     Findings,
     Measurement,
@@ -18,12 +23,8 @@ from experiments.claims.record import (
     bound_words,
     verdict_of,
 )
-from experiments.claims.statistics import combined, ratio, tuned
-from experiments.claims.workloads import TrainedConfig, trained
-from experiments.config import Config
-from experiments.data import DataOptions
-from experiments.pages import canvas
-from experiments.pages.canvas import Array, panels
+from .statistics import combined, ratio, tuned
+from .workloads import TrainedConfig, trained
 
 FAMILIES = {"power_loss": "beta", "lq_loss": "q"}
 LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from experiments.claims.record import Measurement
-from experiments.pages.canvas import Style
+from ..pages.canvas import Style
+from .record import Measurement
 
 
 def with_intervals(

@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ce_jax.comparing import display_name
-from experiments.claims.drawing import legend
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.lesson.escape import CLASSES, RATE, closed_form, count_steps
-from experiments.pages import canvas
-from experiments.pages.canvas import panels
+
+from ..lesson.escape import CLASSES, RATE, closed_form, count_steps
+from ..pages import canvas
+from ..pages.canvas import panels
+from .drawing import legend
+from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 
 STARTS = (1.5, 2.0, 4.0, 6.0, 8.0, 10.0)
 LOSSES = ("cross_entropy", "ssr")

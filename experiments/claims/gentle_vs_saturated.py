@@ -6,14 +6,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ce_jax.comparing import AnalysisOptions, RateGrid, SplitOptions, SweepOptions, TrainOptions, display_name
-from experiments.claims.drawing import legend, with_intervals
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import TunedFigure, difference, share_of_gap, tuned
-from experiments.claims.workloads import TrainedConfig, trained
-from experiments.config import Config, MlpOptions
-from experiments.data import DataOptions
-from experiments.pages import canvas
-from experiments.pages.canvas import panels
+
+from ..config import Config, MlpOptions
+from ..data import DataOptions
+from ..pages import canvas
+from ..pages.canvas import panels
+from .drawing import legend, with_intervals
+from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from .statistics import TunedFigure, difference, share_of_gap, tuned
+from .workloads import TrainedConfig, trained
 
 MODELS = {"softmax-regression": "linear", "mlp": "mlp"}
 STARTS = ("gentle", "saturated")

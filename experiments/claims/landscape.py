@@ -13,12 +13,13 @@ from scipy import stats
 
 from ce_jax import LOSSES, gradient_walk, hessian_eigenvalues, mlp
 from ce_jax.comparing import display_name, scaled
-from experiments.claims.drawing import legend
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import bootstrapped, mean, mean_difference
-from experiments.data import bundled
-from experiments.pages import canvas
-from experiments.pages.canvas import Array, panels
+
+from ..data import bundled
+from ..pages import canvas
+from ..pages.canvas import Array, panels
+from .drawing import legend
+from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from .statistics import bootstrapped, mean, mean_difference
 
 PAIR = ("cross_entropy", "ssr")
 # Surfaces: a two-layer tanh network on random data.

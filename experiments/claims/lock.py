@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.claims.record import Claim
-from experiments.files import write_bytes
-from experiments.source import ROOT, code_of, hash_of
+from ..files import write_bytes
+from ..source import ROOT, code_of, hash_of
+from .record import Claim
 
 LOCK = "experiments/claims/rules.lock"
 HEADER = (

@@ -14,14 +14,15 @@ from ce_jax.comparing import (
     display_name,
     final_scores,
 )
-from experiments.claims.drawing import legend, with_intervals
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import TunedFigure, combined, difference, share_of_gap, tuned
-from experiments.claims.workloads import TrainedConfig, trained
-from experiments.config import Config, MlpOptions
-from experiments.data import DataOptions
-from experiments.pages import canvas
-from experiments.pages.canvas import Array, panels
+
+from ..config import Config, MlpOptions
+from ..data import DataOptions
+from ..pages import canvas
+from ..pages.canvas import Array, panels
+from .drawing import legend, with_intervals
+from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from .statistics import TunedFigure, combined, difference, share_of_gap, tuned
+from .workloads import TrainedConfig, trained
 
 CLASSES, QUICK_CLASSES = (3, 10, 30, 100, 256), (3, 30, 256)
 MOST = CLASSES[-1]

@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.claims.drawing import legend
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.pages import canvas
-from experiments.pages.canvas import panels
+from ..pages import canvas
+from ..pages.canvas import panels
+from .drawing import legend
+from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 
 STARTS = {"start=0.6,0.9": (0.6, 0.9), "start=2,2": (2.0, 2.0)}
 RATE, UPDATES = 0.005, 301

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.claims.answer import covered, fixed_rules
-from experiments.claims.publish import made_elsewhere, read_result, standing
-from experiments.claims.record import shown
-from experiments.claims.registry import CLAIMS
-from experiments.pages.html import inlined, write_page
+from ..pages.html import inlined, write_page
+from .answer import covered, fixed_rules
+from .publish import made_elsewhere, read_result, standing
+from .record import shown
+from .registry import CLAIMS
 
 
 def write_claims(out: Path) -> Path:

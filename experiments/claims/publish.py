@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.claims.answer import GALLERY, answer
-from experiments.claims.lock import refusal
-from experiments.claims.record import SCHEMA, Claim
-from experiments.errors import UserError
-from experiments.files import SEAL, changed, read_json, write_bytes
-from experiments.names import place
-from experiments.run.provenance import made_by_other_code
-from experiments.source import ROOT
+from ..errors import UserError
+from ..files import SEAL, changed, read_json, write_bytes
+from ..names import place
+from ..run.provenance import made_by_other_code
+from ..source import ROOT
+from .answer import GALLERY, answer
+from .lock import refusal
+from .record import SCHEMA, Claim
 
 # With the SVGs the gallery would weigh twice as much.
 FILES = ("verdict.json", "card.json", "figure.png")

@@ -9,16 +9,17 @@ from matplotlib.figure import Figure
 from ce_jax.analysis import bagged_interval, redraw
 from ce_jax.comparing import AnalysisOptions, Point, RateGrid, SplitOptions, SweepOptions, TrainOptions, plan_task
 from ce_jax.sweeping import sweep
-from experiments.claims.drawing import legend, with_intervals
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.speeds_by_rate import LOSSES, Accuracies, Speeds, speeds
-from experiments.claims.workloads import moved
-from experiments.config import Config, MlpOptions
-from experiments.data import DataOptions, load_dataset, split_dataset
-from experiments.pages import canvas
-from experiments.pages.canvas import Array, panels
-from experiments.run.planning import memory_budget
-from experiments.run.workload import load_workload
+
+from ..config import Config, MlpOptions
+from ..data import DataOptions, load_dataset, split_dataset
+from ..pages import canvas
+from ..pages.canvas import Array, panels
+from ..run.planning import memory_budget
+from ..run.workload import load_workload
+from .drawing import legend, with_intervals
+from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from .speeds_by_rate import LOSSES, Accuracies, Speeds, speeds
+from .workloads import moved
 
 # {classes: steps}, enough for SSR to get there at cross-entropy's rate, about K/2 times as slowly.
 STEPS = {2: 500, 4: 700, 8: 1000, 16: 1500, 32: 2500, 64: 4000}

@@ -13,8 +13,9 @@ from typing import Any, Literal, NamedTuple
 from matplotlib.figure import Figure
 
 from ce_jax.comparing import Listener
-from experiments.names import name_of
-from experiments.source import behind, code_of, hash_of, source
+
+from ..names import name_of
+from ..source import behind, code_of, hash_of, source
 
 SCHEMA = 1
 # Far apart, so that no two values of --seed share a seed; all stay below 2**32.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.pages.canvas import Array
+from ..pages.canvas import Array
 
 LOSSES = ("cross_entropy", "ssr")
 EARLY = 4  # a way of fewer steps has no best rate: every large one makes it at once

@@ -7,8 +7,9 @@ import numpy as np
 
 from ce_jax.analysis import bootstrap_ci
 from ce_jax.comparing import Redrawn
-from experiments.claims.record import Measurement
-from experiments.pages.canvas import Array
+
+from ..pages.canvas import Array
+from .record import Measurement
 
 RESAMPLES = 4999
 

@@ -11,15 +11,16 @@ from matplotlib.figure import Figure
 from ce_jax.comparing import AnalysisOptions, RateGrid, SweepOptions, TrainOptions, display_name
 from ce_jax.sweeping import Plan, sweep
 from ce_jax.training import Hyperparameters, switched
-from experiments.claims.drawing import legend, with_intervals
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import TunedFigure, combined, difference, mean, mean_difference, tuned
-from experiments.claims.workloads import TrainedConfig, moved, trained
-from experiments.config import Config, MlpOptions, StdStart
-from experiments.data import DataOptions
-from experiments.pages import canvas
-from experiments.pages.canvas import Array, panels
-from experiments.run.workload import load_workload
+
+from ..config import Config, MlpOptions, StdStart
+from ..data import DataOptions
+from ..pages import canvas
+from ..pages.canvas import Array, panels
+from ..run.workload import load_workload
+from .drawing import legend, with_intervals
+from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from .statistics import TunedFigure, combined, difference, mean, mean_difference, tuned
+from .workloads import TrainedConfig, moved, trained
 
 # {dataset: (steps, batch, target)}
 DATASETS = {"digits": (1000, 32, 0.8), "mnist5k": (600, 64, 0.7)}

@@ -15,12 +15,13 @@ from scipy.integrate import solve_ivp
 from ce_jax import LOSSES, Hyperparameters, Part, Splits, evaluation_steps, linear, make_train
 from ce_jax.comparing import display_name, scaled
 from ce_jax.sweeping import compiler_options
-from experiments.claims.drawing import legend
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.claims.statistics import mean
-from experiments.data.builtin import bundled
-from experiments.pages import canvas
-from experiments.pages.canvas import panels
+
+from ..data.builtin import bundled
+from ..pages import canvas
+from ..pages.canvas import panels
+from .drawing import legend
+from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
+from .statistics import mean
 
 STEPS, QUICK_STEPS = 1_000_000, 100_000
 ON_LOGITS_STEPS = 100_000

@@ -13,14 +13,15 @@ from ce_jax import LOSSES, Layer, mlp
 from ce_jax.comparing import display_name
 from ce_jax.models import Params
 from ce_jax.training import make_optimizer
-from experiments.claims.drawing import legend
-from experiments.claims.record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
-from experiments.data.builtin import bundled
-from experiments.lesson.derivatives import bias_step
-from experiments.lesson.example import worked_example
-from experiments.lesson.network import load_network
-from experiments.pages import canvas
-from experiments.pages.canvas import panels
+
+from ..data.builtin import bundled
+from ..lesson.derivatives import bias_step
+from ..lesson.example import worked_example
+from ..lesson.network import load_network
+from ..pages import canvas
+from ..pages.canvas import panels
+from .drawing import legend
+from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 
 TRAINED = ("cross_entropy", "ssr", "ssr_on_logits")
 EPOCHS = (10, 100)

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from experiments.claims.record import bound_of
+from .record import bound_of
 
 MISSING = "not measured"
 WORKLOAD = re.compile(r"(?P<data>[^/]+)/(?P<model>[^/]+)/(?P<optimizer>sgd|adam)/(?P<rest>.+)")

@@ -29,17 +29,18 @@ from ce_jax.comparing import (
 )
 from ce_jax.sweeping import compiler_options
 from ce_jax.training import Hyperparameters, Splits
-from experiments.claims.record import Request
-from experiments.claims.statistics import TunedFigure
-from experiments.config import Config, fingerprint, identity
-from experiments.files import read_arrays, read_sealed, set_aside, write_arrays, write_sealed
-from experiments.pages.canvas import Array
-from experiments.run.folder import open_run
-from experiments.run.planning import memory_budget
-from experiments.run.provenance import made_by_other_code, provenance
-from experiments.run.trainer import StoringTrainer
-from experiments.run.workload import load_workload
-from experiments.runtime import precision
+
+from ..config import Config, fingerprint, identity
+from ..files import read_arrays, read_sealed, set_aside, write_arrays, write_sealed
+from ..pages.canvas import Array
+from ..run.folder import open_run
+from ..run.planning import memory_budget
+from ..run.provenance import made_by_other_code, provenance
+from ..run.trainer import StoringTrainer
+from ..run.workload import load_workload
+from ..runtime import precision
+from .record import Request
+from .statistics import TunedFigure
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,9 @@
 """Data sets: those that are known by name, and the user's own files."""
 
-from experiments.data.account import account_lines
-from experiments.data.builtin import bundled
-from experiments.data.check import Finding, account_record, examine, finding_lines, imbalance_of
-from experiments.data.datasets import (
+from .account import account_lines
+from .builtin import bundled
+from .check import Finding, account_record, examine, finding_lines, imbalance_of
+from .datasets import (
     DATASETS,
     OPTIONS_OF_ALL,
     OPTIONS_OF_TABLES,
@@ -13,8 +13,8 @@ from experiments.data.datasets import (
     load_dataset,
     split_dataset,
 )
-from experiments.data.options import DataOptions
-from experiments.data.records import Account
+from .options import DataOptions
+from .records import Account
 
 __all__ = [
     "DATASETS",

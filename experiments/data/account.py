@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from experiments.data.records import Account
+from .records import Account
 
 SHOWN = 10
 """Names in a line; of more, the rest are counted."""

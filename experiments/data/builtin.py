@@ -5,8 +5,9 @@ import functools
 import numpy as np
 
 from ce_jax.training import Part, Splits
-from experiments.data.records import RawTable
-from experiments.errors import UserError
+
+from ..errors import UserError
+from .records import RawTable
 
 
 def bundled(name: str) -> RawTable:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.data.account import listed
-from experiments.data.datasets import Dataset
+from .account import listed
+from .datasets import Dataset
 
 UNEVEN = 3.0
 """How many times as frequent as the rarest class the most frequent one may be before that is said."""

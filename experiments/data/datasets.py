@@ -19,12 +19,13 @@ from ce_jax.comparing import (
     stratified_share,
 )
 from ce_jax.training import Splits
-from experiments.data import builtin
-from experiments.data.filling import filled
-from experiments.data.options import DataOptions, refuse_splitting, refuse_useless
-from experiments.data.readers import READERS
-from experiments.data.records import Account, RawTable
-from experiments.errors import UserError, nearest, users_input
+
+from ..errors import UserError, nearest, users_input
+from . import builtin
+from .filling import filled
+from .options import DataOptions, refuse_splitting, refuse_useless
+from .readers import READERS
+from .records import Account, RawTable
 
 GROUPS = 5
 """Groups of classes of heavy_tail where `m` is not said: 31 classes of 32 to 2 examples."""

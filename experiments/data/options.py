@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from ce_jax.comparing import PartOptions, SplitOptions
-from experiments.errors import UserError, check, check_one_of, is_count
+
+from ..errors import UserError, check, check_one_of, is_count
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "blank": " "}
 """Words for the characters between cells, which are awkward to type on a command line; a blank stands for many."""

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.data.formats.idx import read_idx
-from experiments.data.formats.npz import read_npz
-from experiments.data.formats.parquet import read_parquet
-from experiments.data.formats.text import read_csv
-from experiments.data.options import DataOptions
-from experiments.data.records import RawTable
+from .formats.idx import read_idx
+from .formats.npz import read_npz
+from .formats.parquet import read_parquet
+from .formats.text import read_csv
+from .options import DataOptions
+from .records import RawTable
 
 __all__ = ["READERS", "Reader"]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.errors import UserError
-from experiments.explore.page import write_explorer
-from experiments.runtime import prepare_jax
+from ..errors import UserError
+from ..runtime import prepare_jax
+from .page import write_explorer
 
 
 def explore_command(out: Path, open_page: bool, console: Console) -> int:

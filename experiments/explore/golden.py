@@ -11,7 +11,8 @@ import numpy as np
 from jax import Array
 
 from ce_jax import LOSSES, Layer, Loss, backprop, mlp
-from experiments.explore.race import Race
+
+from .race import Race
 
 BETAS = (0.0, 0.3, 1.0)
 LOGITS = (

@@ -6,9 +6,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from experiments.explore import golden, race
-from experiments.pages.canvas import COLOURS
-from experiments.pages.html import write_page
+from ..pages.canvas import COLOURS
+from ..pages.html import write_page
+from . import golden, race
 
 PARTS = Path(__file__).with_name("parts")
 SCRIPTS = ("mathematics", "drawing", "triangle", "race", "start")

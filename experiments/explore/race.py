@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ce_jax.comparing import scaled
-from experiments.data import builtin
+
+from ..data import builtin
 
 NUM_CLASSES, HIDDEN, PER_CLASS = 3, 16, 50
 STEPS = 400

@@ -7,9 +7,10 @@ import itertools
 import sys
 
 from ce_jax import compare, mlp
-from experiments.explore import race
-from experiments.files import write_json
-from experiments.runtime import prepare_jax
+
+from ..files import write_json
+from ..runtime import prepare_jax
+from . import race
 
 GRID = {"low": 1e-2, "high": 1e2, "count": 13}
 SEEDS = 20

@@ -3,8 +3,8 @@
 `compute(network, start)` returns every number as a record, `lesson_command` prints them and writes `lesson.html`.
 """
 
-from experiments.lesson.command import lesson_command
-from experiments.lesson.network import Network, load_network
-from experiments.lesson.record import Lesson, compute
+from .command import lesson_command
+from .network import Network, load_network
+from .record import Lesson, compute
 
 __all__ = ["Lesson", "Network", "compute", "lesson_command", "load_network"]

@@ -7,13 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 from ce_jax.models import STARTS
-from experiments.errors import UserError, nearest
-from experiments.files import make_folder
-from experiments.lesson.network import load_network
-from experiments.lesson.page import write_page
-from experiments.lesson.record import compute
-from experiments.lesson.terminal import show
-from experiments.runtime import prepare_jax
+
+from ..errors import UserError, nearest
+from ..files import make_folder
+from ..runtime import prepare_jax
+from .network import load_network
+from .page import write_page
+from .record import compute
+from .terminal import show
 
 OPTIONS = ("start", "network")
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ce_jax import backprop, cross_entropy, softmax
 from ce_jax.models import ACTIVATIONS, Params
-from experiments.lesson.example import WorkedExample
-from experiments.lesson.network import Network
+
+from .example import WorkedExample
+from .network import Network
 
 Array = NDArray[np.float64]
 DIFFERENCE = 1e-5  # step of the central difference: its square and 1e-16 / step, its two errors, are both small

@@ -9,7 +9,8 @@ from scipy.special import entr, rel_entr
 
 from ce_jax import cross_entropy, cross_entropy_with_targets, softmax, ssr_with_targets
 from ce_jax.models import ACTIVATIONS
-from experiments.lesson.network import Network
+
+from .network import Network
 
 Array = NDArray[np.float64]
 VOTES = 3  # experts asked about each example where section 2 needs a label that is not certain

@@ -10,12 +10,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from experiments.lesson.contrast import Contrast
-from experiments.lesson.derivatives import BiasStep
-from experiments.lesson.example import Formula, WorkedExample
-from experiments.lesson.network import Network
-from experiments.lesson.sentences import number
-from experiments.pages import canvas
+from ..pages import canvas
+from .contrast import Contrast
+from .derivatives import BiasStep
+from .example import Formula, WorkedExample
+from .network import Network
+from .sentences import number
 
 INK, SOFT = "0.15", "0.45"
 HALO = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}

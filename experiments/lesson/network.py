@@ -13,9 +13,10 @@ import numpy as np
 
 from ce_jax import Layer, Model, mlp
 from ce_jax.models import ACTIVATIONS
-from experiments.config import build
-from experiments.errors import check, nearest
-from experiments.toml_files import read_toml
+
+from ..config import build
+from ..errors import check, nearest
+from ..toml_files import read_toml
 
 TEXTBOOK = Path(__file__).with_name("textbook.toml")
 MOST = 12  # units of a layer, inputs and rows: the lesson prints every weight and every term

@@ -9,7 +9,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ce_jax.models import STARTS
-from experiments.lesson import (
+
+from ..pages import html
+from . import (
     contrast,
     derivatives,
     escape,
@@ -20,8 +22,7 @@ from experiments.lesson import (
     training,
     training_figures,
 )
-from experiments.lesson.record import Lesson
-from experiments.pages import html
+from .record import Lesson
 
 ACTIVATION_WORDS = {
     "relu": "ReLU, which replaces a negative number by 0 and keeps the others",

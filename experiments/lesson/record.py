@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import jax
 
-from experiments.lesson.contrast import Contrast, contrast
-from experiments.lesson.derivatives import Backpropagation, BiasStep, backpropagation, bias_step
-from experiments.lesson.escape import Escape, escape
-from experiments.lesson.example import Formula, WorkedExample, formula, worked_example
-from experiments.lesson.network import Network, load_network
-from experiments.lesson.surfaces import Surfaces, surfaces
-from experiments.lesson.training import LOSS_PAIR, Workflow, begin_sweeps, workflow
+from .contrast import Contrast, contrast
+from .derivatives import Backpropagation, BiasStep, backpropagation, bias_step
+from .escape import Escape, escape
+from .example import Formula, WorkedExample, formula, worked_example
+from .network import Network, load_network
+from .surfaces import Surfaces, surfaces
+from .training import LOSS_PAIR, Workflow, begin_sweeps, workflow
 
 
 class Lesson(NamedTuple):

@@ -3,10 +3,11 @@
 import numpy as np
 
 from ce_jax.analysis import Estimate
-from experiments.lesson.escape import Case
-from experiments.lesson.record import Lesson
-from experiments.lesson.surfaces import STEPS as PATH_STEPS
-from experiments.lesson.training import LOSS_PAIR
+
+from .escape import Case
+from .record import Lesson
+from .surfaces import STEPS as PATH_STEPS
+from .training import LOSS_PAIR
 
 UNIT_START = 4.0  # the start of section 6 that sentences quote
 RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ce_jax import LOSSES, hand_written
 from ce_jax.models import Params
-from experiments.data import DataOptions, load_dataset
+
+from ..data import DataOptions, load_dataset
 
 Array = NDArray[Any]
 CLASSES = ("setosa", "virginica")

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.lesson.contrast import CONFIDENT, EXAMPLES, LEADS
-from experiments.lesson.derivatives import Derivative
-from experiments.lesson.escape import Case
-from experiments.lesson.example import SHOWN_TARGETS
-from experiments.lesson.record import Lesson
-from experiments.lesson.sentences import against_print, faster, number, short
-from experiments.lesson.training import LOOP_RATE, LOSS_PAIR, STEPS, PairAtRates
+from .contrast import CONFIDENT, EXAMPLES, LEADS
+from .derivatives import Derivative
+from .escape import Case
+from .example import SHOWN_TARGETS
+from .record import Lesson
+from .sentences import against_print, faster, number, short
+from .training import LOOP_RATE, LOSS_PAIR, STEPS, PairAtRates
 
 MOST_TERMS = 4
 

@@ -5,10 +5,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.lesson import sentences, tables
-from experiments.lesson.escape import CLASSES
-from experiments.lesson.record import Lesson
-from experiments.lesson.training import FRESH_SEEDS, LOOP_RATE
+from . import sentences, tables
+from .escape import CLASSES
+from .record import Lesson
+from .training import FRESH_SEEDS, LOOP_RATE
 
 
 def show(lesson: Lesson, console: Console) -> None:

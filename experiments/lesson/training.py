@@ -38,7 +38,8 @@ from ce_jax.comparing import (
     tune_and_report,
 )
 from ce_jax.models import Params
-from experiments.data import DataOptions, load_dataset, split_dataset
+
+from ..data import DataOptions, load_dataset, split_dataset
 
 Array = NDArray[Any]
 LOSS_PAIR = ("cross_entropy", "ssr")

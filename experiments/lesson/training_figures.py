@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ce_jax.comparing import display_name
-from experiments.lesson.escape import Case, Escape
-from experiments.lesson.figures import HALO, legend, plain, plain_log
-from experiments.lesson.surfaces import MARKED, Path, Surfaces
-from experiments.lesson.training import LOOP_RATE, LOSS_PAIR, TARGET, Workflow
-from experiments.pages import canvas, charts
+
+from ..pages import canvas, charts
+from .escape import Case, Escape
+from .figures import HALO, legend, plain, plain_log
+from .surfaces import MARKED, Path, Surfaces
+from .training import LOOP_RATE, LOSS_PAIR, TARGET, Workflow
 
 
 def loops(workflow: Workflow) -> Figure:

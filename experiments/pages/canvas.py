@@ -19,7 +19,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from ce_jax.comparing import display_name
-from experiments.files import printable, write_bytes
+
+from ..files import printable, write_bytes
 
 Array = NDArray[Any]
 

@@ -16,9 +16,10 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from ce_jax.analysis import Survival
 from ce_jax.comparing import display_name, listed, percent
-from experiments.files import printable
-from experiments.pages import canvas
-from experiments.pages.canvas import COLOURS, MOST_BANDS, SETTINGS, Array, Style, styles
+
+from ..files import printable
+from . import canvas
+from .canvas import COLOURS, MOST_BANDS, SETTINGS, Array, Style, styles
 
 
 def quartiles(values: Array) -> tuple[Array, Array, Array]:

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from matplotlib.figure import Figure
 
-from experiments.errors import first_line
-from experiments.files import printable, write_bytes
-from experiments.pages import canvas
+from ..errors import first_line
+from ..files import printable, write_bytes
+from . import canvas
 
 Kept = TypeVar("Kept")
 

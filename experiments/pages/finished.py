@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import jinja2
 
 from ce_jax.comparing import Curves
-from experiments.errors import UserError, first_line
-from experiments.files import SEAL, changed, checksums, read_arrays, read_json
+
+from ..errors import UserError, first_line
+from ..files import SEAL, changed, checksums, read_arrays, read_json
 
 SCHEMA = 1
 RESULTS = ("config.json", "curves.npz", "summary.json")
@@ -70,9 +71,10 @@ def read_run(run_dir: Path) -> FinishedRun:
         stored.
     """
     try:
-        config, provenance, summary = (_table(run_dir, name) for name in KEYS)
+        provenance = _table(run_dir, "provenance")
         if different := changed(run_dir, provenance.get(SEAL, {})):
             raise ValueError(f"{', '.join(different)}: not what was stored")
+        config, summary = _table(run_dir, "config"), _table(run_dir, "summary")
         arrays = read_arrays(run_dir / "curves.npz")
         curves = _curves(arrays, summary)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -80,8 +82,6 @@ def read_run(run_dir: Path) -> FinishedRun:
         raise DamagedRun(f"{run_dir}: expected the folder of a finished run, but {missing} is missing") from None
     except (ValueError, OSError, AttributeError, TypeError) as error:
         raise DamagedRun(f"{run_dir}: cannot be read back ({error}); run it again with --fresh") from None
-    if summary.get("schema") != SCHEMA:
-        raise UserError(f"{run_dir}: expected summary.json of schema {SCHEMA}, got {summary.get('schema')}")
     return FinishedRun(config, provenance, summary, curves)
 
 
@@ -90,6 +90,8 @@ def _table(run_dir: Path, name: str) -> dict[str, Any]:
     content = read_json(run_dir / f"{name}.json")
     if not isinstance(content, dict):
         raise ValueError(f"{name}.json: expected a table, got {type(content).__name__}")
+    if name == "summary" and content.get("schema") != SCHEMA:
+        raise UserError(f"{run_dir}: expected summary.json of schema {SCHEMA}, got {content.get('schema')}")
     if wrong := [key for key, kind in KEYS[name].items() if not isinstance(content.get(key), kind)]:
         raise ValueError(f"{name}.json: {', '.join(wrong)}: missing, or not what belongs there")
     return content

@@ -11,9 +11,9 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from experiments.files import printable, write_bytes
-from experiments.pages import canvas
-from experiments.pages.drawing import drawn
+from ..files import printable, write_bytes
+from . import canvas
+from .drawing import drawn
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ce_jax import comparing
-from experiments.errors import UserError
-from experiments.pages.html import write_page
+
+from ..errors import UserError
+from .html import write_page
 
 INDEX = "index.html"
 OTHERS = {"claims": "claims.html", "lesson": "lesson.html", "audit": "audit.html", "explore.html": ""}

@@ -28,12 +28,13 @@ from ce_jax.comparing import (
     tuned_options,
     tuned_words,
 )
-from experiments.config import flatten
-from experiments.pages import charts
-from experiments.pages.canvas import MOST_BANDS, Array
-from experiments.pages.drawing import saved
-from experiments.pages.finished import FinishedRun, read_run
-from experiments.pages.html import Drawing, inlined, write_page
+
+from ..config import flatten
+from . import charts
+from .canvas import MOST_BANDS, Array
+from .drawing import saved
+from .finished import FinishedRun, read_run
+from .html import Drawing, inlined, write_page
 
 MOST_SIDE_BY_SIDE = 4
 """Workloads that a joined page shows beside one another."""

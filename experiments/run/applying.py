@@ -3,27 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments.config import Config, as_dict, flatten
+from ..config import Config, as_dict, flatten
+from ..data.options import USES
 
 Settings = Mapping[str, Any]
-MADE = ("mixtures", "spirals", "heavy_tail")
-OF_DATA: dict[str, tuple[str, ...]] = {
-    "label": ("csv", "parquet", "npz"),
-    "num_classes": ("mixtures", "spirals"),
-    "features": ("mixtures",),
-    "examples_per_class": ("mixtures", "spirals"),
-    "separation": ("mixtures",),
-    "noise": ("spirals", "heavy_tail"),
-    "turns": ("spirals",),
-    "m": ("heavy_tail",),
-    "generator_seed": MADE,
-}
-"""{key of [data]: the data sets and formats that use it} of the keys that not all make use of."""
 DEFAULTS = flatten(as_dict(Config(dataset="", model=":", loss=("",))))
 
 
 def _for_data(key: str) -> Callable[[Settings], bool]:
-    return lambda config: config["dataset"].partition(":")[0] in OF_DATA[key]
+    return lambda config: config["dataset"].partition(":")[0] in USES[key][0]
 
 
 def _unless(key: str, value: Any) -> Callable[[Settings], bool]:
@@ -39,8 +27,10 @@ def _built_in(config: Settings) -> bool:
 
 
 APPLIES: dict[str, Callable[[Settings], bool]] = {
-    **{f"data.{key}": _for_data(key) for key in OF_DATA},
-    "data.generator_seed": lambda config: config["dataset"] in MADE or config.get("data.examples") is not None,
+    **{f"data.{key}": _for_data(key) for key in USES},
+    "data.generator_seed": lambda config: (
+        config["dataset"] in USES["generator_seed"][0] or config.get("data.examples") is not None
+    ),
     "data.balanced_test": lambda config: config["dataset"] == "heavy_tail" or _unless("data.imbalance", 1.0)(config),
     "data.split.validation": _unless("dataset", "heavy_tail"),
     "data.split.test": _unless("dataset", "heavy_tail"),

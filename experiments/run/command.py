@@ -9,24 +9,25 @@ from rich.console import Console
 from rich.text import Text
 
 from ce_jax.comparing import AnalysisOptions, headline, text_table
-from experiments.config import Config, build, flatten, load_config
-from experiments.errors import UserError
-from experiments.files import read_json, usable_folder
-from experiments.names import program
-from experiments.pages.finished import read_run, stored_in
-from experiments.pages.index import INDEX, write_index
-from experiments.pages.report import build_report
-from experiments.progress import shown_on
-from experiments.run.distributed import connect, leads
-from experiments.run.dry import dry_run_of
-from experiments.run.execute import run_workload
-from experiments.run.joining import JOINED, join, report_joined, show
-from experiments.run.naming import run_names
-from experiments.run.provenance import made_by_other_code, run_name
-from experiments.run.runs_table import run_table, write_table
-from experiments.run.shards import parse_shard, scheduled_shard
-from experiments.run.workload import load_workload
-from experiments.runtime import precision, prepare_jax
+
+from ..config import Config, build, flatten, load_config
+from ..errors import UserError
+from ..files import read_json, usable_folder
+from ..names import program
+from ..pages.finished import read_run, stored_in
+from ..pages.index import INDEX, write_index
+from ..pages.report import build_report
+from ..progress import shown_on
+from ..runtime import precision, prepare_jax
+from .distributed import connect, leads
+from .dry import dry_run_of
+from .execute import run_workload
+from .joining import JOINED, join, report_joined, show
+from .naming import run_names
+from .provenance import made_by_other_code, run_name
+from .runs_table import run_table, write_table
+from .shards import parse_shard, scheduled_shard
+from .workload import load_workload
 
 
 def run_command(

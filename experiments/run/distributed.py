@@ -15,9 +15,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from experiments.errors import UserError
-from experiments.run.folder import UnfinishedRun, open_run
-from experiments.run.shards import Shard
+from ..errors import UserError
+from .folder import UnfinishedRun, open_run
+from .shards import Shard
 
 Answer = TypeVar("Answer")
 

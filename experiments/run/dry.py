@@ -11,14 +11,15 @@ from rich.console import Console
 from ce_jax.comparing import expected_seconds, first_points, on_cpu, wave_memory
 from ce_jax.sweeping import Plan, row_block
 from ce_jax.training import segments
-from experiments.config import Config, identity
-from experiments.files import usable_folder
-from experiments.run.naming import run_names
-from experiments.run.planning import plan_for
-from experiments.run.provenance import run_name
-from experiments.run.shards import parse_shard
-from experiments.run.workload import Workload, data_lines, load_workload
-from experiments.runtime import precision, prepare_jax
+
+from ..config import Config, identity
+from ..files import usable_folder
+from ..runtime import precision, prepare_jax
+from .naming import run_names
+from .planning import plan_for
+from .provenance import run_name
+from .shards import parse_shard
+from .workload import Workload, data_lines, load_workload
 
 
 class Planned(NamedTuple):

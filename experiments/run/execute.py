@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ce_jax.comparing import Curves, Listener, joined_seeds, summarise, tune_and_report
-from experiments.config import Config, as_dict, flatten
-from experiments.data import account_record
-from experiments.files import set_aside, write_arrays, write_json
-from experiments.pages.finished import DamagedRun, read_run, with_checksums
-from experiments.pages.report import build_report
-from experiments.run.distributed import agreed, leads, open_jointly
-from experiments.run.folder import tidy
-from experiments.run.naming import folder_of
-from experiments.run.provenance import describe, provenance, run_name
-from experiments.run.runs_table import run_table, write_table
-from experiments.run.shards import PartsMissing, Shard
-from experiments.run.trainer import StoringTrainer
-from experiments.run.workload import Workload, data_lines, findings, load_workload
-from experiments.runtime import precision
+
+from ..config import Config, as_dict, flatten
+from ..data import account_record
+from ..files import set_aside, write_arrays, write_json
+from ..pages.finished import DamagedRun, read_run, with_checksums
+from ..pages.report import build_report
+from ..runtime import precision
+from .distributed import agreed, leads, open_jointly
+from .folder import UnfinishedRun, tidy
+from .naming import folder_of
+from .provenance import describe, provenance, run_name
+from .runs_table import run_table, write_table
+from .shards import PartsMissing, Shard
+from .trainer import StoringTrainer
+from .workload import Workload, data_lines, findings, load_workload
 
 
 class Outcome(NamedTuple):
@@ -82,9 +83,20 @@ def run_workload(
             if leads():
                 made = provenance(command, trainer.compile_seconds, seconds)
                 _write(run.folder, workload, joined_seeds(trained.tuning, trained.fresh), made)
-                build_report(run.folder)
-                run.finish()
+                _finish(run)
     return Outcome(final, False)
+
+
+def _finish(run: UnfinishedRun) -> None:
+    """Write the page and rename the folder; what is measured is finished even where its page cannot be written."""
+    try:
+        build_report(run.folder)
+    except OSError:  # such as a full disk: the next try goes on from the parts
+        raise
+    except Exception:
+        run.finish()
+        raise
+    run.finish()
 
 
 def _finished(final: Path, say: Callable[[str], None]) -> bool:
@@ -97,6 +109,8 @@ def _finished(final: Path, say: Callable[[str], None]) -> bool:
         say(f"{str(error).partition(';')[0]}; set aside, and its work done again: {set_aside(final)}")
         return False
     tidy(final)
+    if not (final / "report.html").exists():
+        build_report(final)
     return True
 
 

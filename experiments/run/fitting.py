@@ -11,8 +11,9 @@ from typing import NamedTuple
 from ce_jax.comparing import KEPT
 from ce_jax.sweeping import lane_bytes
 from ce_jax.training import AT_END, METRICS
-from experiments.config import Config
-from experiments.errors import UserError
+
+from ..config import Config
+from ..errors import UserError
 
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
 
-from experiments.errors import UserError
-from experiments.files import read_arrays, set_aside
-from experiments.run.shards import Shard
+from ..errors import UserError
+from ..files import read_arrays, set_aside
+from .shards import Shard
 
 NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 """What a file system without locks answers."""

@@ -8,11 +8,12 @@ from typing import Any
 from rich.console import Console
 
 from ce_jax.comparing import headline, joined_headline, text_table
-from experiments.config import Config, as_dict
-from experiments.errors import UserError
-from experiments.files import read_json, write_json
-from experiments.pages.finished import read_run
-from experiments.pages.report import build_joined_report
+
+from ..config import Config, as_dict
+from ..errors import UserError
+from ..files import read_json, write_json
+from ..pages.finished import read_run
+from ..pages.report import build_joined_report
 
 JOINED = "joined.json"
 """The file that makes a folder that of a joined page; it says which runs it joins."""

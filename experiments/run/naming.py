@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.config import WORKLOAD_KEYS, Config, as_dict, flatten
-from experiments.run.applying import applying
+from ..config import WORKLOAD_KEYS, Config, as_dict, flatten
+from .applying import applying
 
 PARTIAL = ".partial"
 LONGEST, LONGEST_OF_ALL = 40, 150

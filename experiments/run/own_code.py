@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.names import PACKAGE
-from experiments.own_modules import import_own
-from experiments.source import code_of, imported
+from ..names import PACKAGE
+from ..own_modules import import_own
+from ..source import code_of, imported
 
 NETWORKS = {"flax": "flax", "equinox": "equinox", "haiku": "dm-haiku"}
 """Libraries of networks, {module: distribution}."""
@@ -82,7 +82,9 @@ def _code_behind(first: ModuleType) -> dict[str, str]:
         names |= {name.rpartition(".")[0] for name in names}
         names |= {getattr(held, "__module__", None) or "" for held in vars(module).values() if callable(held)}
         waiting += [sys.modules[name] for name in names if name in sys.modules]
-        waiting += [held for held in vars(module).values() if isinstance(held, ModuleType)]
+        # What was imported below a package becomes an attribute of it, whoever asked for it.
+        held = [one for one in vars(module).values() if isinstance(one, ModuleType)]
+        waiting += [one for one in held if not one.__name__.startswith(module.__name__ + ".")]
     return pieces
 
 

@@ -8,9 +8,10 @@ import jax
 
 from ce_jax.comparing import Task, lane_memory, plan_task
 from ce_jax.sweeping import Plan
-from experiments.errors import UserError
-from experiments.files import read_sealed, set_aside, write_sealed
-from experiments.run.fitting import Need, machine_memory, refuse_beyond
+
+from ..errors import UserError
+from ..files import read_sealed, set_aside, write_sealed
+from .fitting import Need, machine_memory, refuse_beyond
 
 
 def plan_for(task: Task, budget: int | None = None) -> Plan:

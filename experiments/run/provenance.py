@@ -11,11 +11,12 @@ from typing import Any
 import jax
 
 from ce_jax import comparing
-from experiments.config import as_dict, fingerprint, identity
-from experiments.data import fingerprint as data_fingerprint
-from experiments.names import CHECKOUT, ROOT
-from experiments.run.workload import Workload
-from experiments.source import source
+
+from ..config import as_dict, fingerprint, identity
+from ..data import fingerprint as data_fingerprint
+from ..names import CHECKOUT, ROOT
+from ..source import source
+from .workload import Workload
 
 
 def run_name(workload: Workload) -> str:

@@ -12,8 +12,9 @@ import polars as pl
 from ce_jax.comparing import AnalysisOptions, Curves, diverged, marked, retired, times_to
 from ce_jax.sweeping import MEASURED
 from ce_jax.training import METRICS
-from experiments.files import printable, write_bytes
-from experiments.run.applying import applying
+
+from ..files import printable, write_bytes
+from .applying import applying
 
 
 def run_table(

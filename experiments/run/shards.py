@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from experiments.errors import UserError
+from ..errors import UserError
 
 
 class PartsMissing(Exception):

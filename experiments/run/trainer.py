@@ -10,13 +10,14 @@ import numpy as np
 from ce_jax.comparing import Ask, Listener, Task, Wave, Waves, cut, gather
 from ce_jax.sweeping import Checkpoint, Plan
 from ce_jax.training import AT_END
-from experiments.errors import UserError
-from experiments.files import write_arrays
-from experiments.run.distributed import agreed, leads
-from experiments.run.folder import UnfinishedRun
-from experiments.run.planning import kept_plan, plan_for
-from experiments.run.shards import PartsMissing, Shard
-from experiments.source import source
+
+from ..errors import UserError
+from ..files import write_arrays
+from ..source import source
+from .distributed import agreed, leads
+from .folder import UnfinishedRun
+from .planning import kept_plan, plan_for
+from .shards import PartsMissing, Shard
 
 
 class StoringTrainer:

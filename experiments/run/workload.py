@@ -12,12 +12,13 @@ import numpy as np
 from ce_jax.comparing import Task, arms_of, check_task, target_warnings
 from ce_jax.losses import LOSSES, Loss, as_loss
 from ce_jax.models import Layer, Model, as_model, cnn, linear, mlp
-from experiments.config import Config, StdStart
-from experiments.data import Dataset, Finding, account_lines, drawn_dataset, examine, finding_lines, load_dataset
-from experiments.errors import UserError, first_line, nearest, users_input
-from experiments.own_modules import import_own
-from experiments.run.fitting import data_need, machine_memory, refuse_beyond, run_needs
-from experiments.run.own_code import own_code, own_values
+
+from ..config import Config, StdStart
+from ..data import Dataset, Finding, account_lines, drawn_dataset, examine, finding_lines, load_dataset
+from ..errors import UserError, first_line, nearest, users_input
+from ..own_modules import import_own
+from .fitting import data_need, machine_memory, refuse_beyond, run_needs
+from .own_code import own_code, own_values
 
 
 class Workload(NamedTuple):

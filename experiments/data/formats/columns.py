@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from experiments.data.formats.identifiers import counts_rows, named_like_one, why_no_feature
-from experiments.data.formats.labels import MISSING, NO_NUMBERS, guess_label, label_text
-from experiments.data.formats.rows import Rows, finished
-from experiments.data.options import DataOptions
-from experiments.data.records import RawTable
-from experiments.errors import UserError, nearest
+from ...errors import UserError, nearest
+from ..options import DataOptions
+from ..records import RawTable
+from .identifiers import counts_rows, named_like_one, why_no_feature
+from .labels import MISSING, NO_NUMBERS, guess_label, label_text
+from .rows import Rows, finished
 
 MOST_CATEGORIES = 100
 """Different texts in a column; one with more is free text or an identifier."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.errors import UserError
+from ...errors import UserError
 
 
 def header_of(

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from experiments.data.formats.labels import encode_labels, label_text
-from experiments.data.formats.opening import contents, near_files, reason, refuse_what_cannot_fit
-from experiments.data.options import DataOptions
-from experiments.data.records import Account, RawTable
-from experiments.errors import UserError
+from ...errors import UserError
+from ..options import DataOptions
+from ..records import Account, RawTable
+from .labels import encode_labels, label_text
+from .opening import contents, near_files, reason, refuse_what_cannot_fit
 
 TEST_PARTS = ("t10k", "test")
 """What the second pair of files is called, by MNIST and by EMNIST."""

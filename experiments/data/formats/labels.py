@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import polars as pl
 
-from experiments.errors import UserError
+from ...errors import UserError
 
 LABEL_COLUMNS = ("label", "target", "class", "species", "y")
 MISSING = ("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "?", "-", "nat")

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from experiments.data.formats.columns import listed
-from experiments.data.formats.labels import NO_NUMBERS, label_text
-from experiments.data.formats.opening import contents, reason, refuse_what_cannot_fit
-from experiments.data.formats.rows import Rows, finished
-from experiments.data.options import DataOptions
-from experiments.data.records import RawTable
-from experiments.errors import UserError, nearest
+from ...errors import UserError, nearest
+from ..options import DataOptions
+from ..records import RawTable
+from .columns import listed
+from .labels import NO_NUMBERS, label_text
+from .opening import contents, reason, refuse_what_cannot_fit
+from .rows import Rows, finished
 
 PAIRS = (
     ("inputs", "labels"),

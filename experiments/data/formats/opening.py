@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from experiments.errors import UserError, nearest
+from ...errors import UserError, nearest
 
 KINDS = {
     b"version https://git-lfs.github.com/spec": "a pointer of git LFS, whose file `git lfs pull` fetches",

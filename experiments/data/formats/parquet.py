@@ -6,11 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
-from experiments.data.formats.columns import read_table
-from experiments.data.formats.opening import contents, reason
-from experiments.data.options import DataOptions
-from experiments.data.records import RawTable
-from experiments.errors import UserError
+from ...errors import UserError
+from ..options import DataOptions
+from ..records import RawTable
+from .columns import read_table
+from .opening import contents, reason
 
 
 def read_parquet(path: Path, options: DataOptions) -> RawTable:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from experiments.data.formats.labels import encode_labels, refuse_unlabelled, unlabelled
-from experiments.data.options import DataOptions
-from experiments.data.records import Account, RawTable
-from experiments.errors import UserError
+from ...errors import UserError
+from ..options import DataOptions
+from ..records import Account, RawTable
+from .labels import encode_labels, refuse_unlabelled, unlabelled
 
 
 class Rows(NamedTuple):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import polars as pl
 
-from experiments.data.formats.columns import read_table
-from experiments.data.formats.header import header_of
-from experiments.data.formats.opening import contents
-from experiments.data.options import SEPARATORS, DataOptions
-from experiments.data.records import RawTable
-from experiments.errors import UserError
+from ...errors import UserError
+from ..options import SEPARATORS, DataOptions
+from ..records import RawTable
+from .columns import read_table
+from .header import header_of
+from .opening import contents
 
 UNIT = "\x1f"
 """Stands between cells once quotes and separators are understood: ASCII's own separator, which no table contains."""
