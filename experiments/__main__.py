@@ -77,18 +77,19 @@ def run(
 
 
 @app.command
-def init(file: Path, /, *, out: Path | None = None) -> int:
+def init(file: Path, /, *, label: str | None = None, out: Path | None = None) -> int:
     """Look at a data file and write a commented config for it: what is in it, and what to run.
 
     Example: `ce-jax init data.csv`
 
     Args:
       file: csv, parquet or npz file, or a folder of MNIST-format files.
+      label: the column of the labels; by default it is guessed, and said.
       out: the config to write; by default it stands beside the data. None is overwritten.
     """
     from .drafting import init_command
 
-    return init_command(file, out, console)
+    return init_command(file, label, out, console)
 
 
 @app.command

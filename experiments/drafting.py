@@ -43,14 +43,18 @@ WHY: dict[str, dict[Any, str]] = {
         "drop": "labels are missing: their rows are left out, and those with a missing value",
     },
     "categories": {"onehot": "each text of a column of texts is a feature that is 0 or 1"},
+    "encoding": {"latin-1": "the text is no UTF-8; other encodings may have other letters"},
     "header": {False: "the first line is an example, not the names of the columns"},
     "exclude": {},
 }
 """{key of [data]: {value: what it is for}} of the keys that a file may need."""
 
 
-def init_command(file: Path, out: Path | None, console: Console) -> int:
+def init_command(file: Path, label: str | None, out: Path | None, console: Console) -> int:
     """Write a config for a data file beside it, or to `out`; say what was taken, and how to go on.
+
+    Args:
+      file: the data; label: the column or array of the labels, which is guessed if None; out: the config.
 
     Raises:
       UserError: the file cannot be read as data, or the config exists already.
@@ -59,7 +63,7 @@ def init_command(file: Path, out: Path | None, console: Console) -> int:
     path = out or Path(spec.partition(":")[2]).with_suffix(".toml")
     if path.exists() or path.is_symlink():
         raise UserError(f"{path}: expected no such file yet, as none is overwritten; --out names another")
-    dataset, options = readable(spec)
+    dataset, options = readable(spec, label)
     draft = drafted(spec, dataset, options)
     prepare_jax()
     config = build(Config, parsed_toml(path, draft), str(path))
@@ -84,7 +88,7 @@ def init_command(file: Path, out: Path | None, console: Console) -> int:
     return 0
 
 
-def readable(spec: str) -> tuple[Dataset, dict[str, Any]]:
+def readable(spec: str, label: str | None = None) -> tuple[Dataset, dict[str, Any]]:
     """A data set, and the keys of [data] that it takes to read it: as few as possible.
 
     Raises:
@@ -94,26 +98,45 @@ def readable(spec: str) -> tuple[Dataset, dict[str, Any]]:
     while True:
         errors = []
         for options in _choices(spec.partition(":")[0]):
-            options = options | ({"exclude": exclude} if exclude else {})
+            options |= {"exclude": exclude} if exclude else {}
+            options |= {"label": label} if label is not None else {}
             try:
-                return load_dataset(spec, DataOptions(**options)), options
+                dataset = load_dataset(spec, DataOptions(**options))
             except UserError as error:
                 errors.append(str(error))
-        # Dates and the like, and texts that are different in most rows.
-        useless = next((name for error in errors if (name := _column(error))), None)
-        if useless is None or len(exclude) == MOST_LEFT_OUT or useless in exclude:
-            raise UserError(errors[0])
-        exclude = (*exclude, useless)
+                continue
+            names = _names_of_rows(dataset)
+            if not names:
+                return dataset, options
+            exclude = (*exclude, *names)
+            break
+        else:
+            exclude = (*exclude, _useless(errors, exclude))
+
+
+def _names_of_rows(dataset: Dataset) -> list[str]:
+    """Columns of text that are different in most rows."""
+    encoded = dataset.account.encoded if dataset.account else ()
+    return [name for name, count in encoded if 2 * count > len(dataset.labels)]
+
+
+def _useless(errors: list[str], exclude: tuple[str, ...]) -> str:
+    """A column that nothing can be made of, dates for example, by what reading it without and with options said."""
+    useless = next((name for error in errors if (name := _column(error))), None)
+    if useless is None or len(exclude) == MOST_LEFT_OUT or useless in exclude:
+        raise UserError(errors[0])
+    return useless
 
 
 def _choices(kind: str) -> Iterator[dict[str, Any]]:
     """Options to try, those that change the least first."""
     table = kind in ("csv", "parquet")
     headers = ("auto", False) if kind == "csv" else ("auto",)
+    encodings = (None, "latin-1") if kind == "csv" else (None,)
     texts = ("refuse", "onehot") if table else ("refuse",)
     gaps = ("refuse", "mean", "drop") if kind != "idx" else ("refuse",)
-    for header, categories, missing in itertools.product(headers, texts, gaps):
-        given = {"header": header, "categories": categories, "missing": missing}
+    for encoding, header, categories, missing in itertools.product(encodings, headers, texts, gaps):
+        given = {"encoding": encoding, "header": header, "categories": categories, "missing": missing}
         yield {key: value for key, value in given.items() if value != getattr(DataOptions, key)}
 
 
@@ -137,7 +160,7 @@ def drafted(spec: str, dataset: Dataset, options: dict[str, Any]) -> str:
     small = 0.6 * len(dataset.labels) <= SMALL
     account = dataset.account
     data: list[tuple[str, Any, str]] = []
-    if account and account.label and kind in ("csv", "parquet"):
+    if account and account.label and (kind in ("csv", "parquet") or "label" in options):
         data.append(("label", account.label, f"guessed {account.guessed}" if account.guessed else ""))
     data += [
         (key, options[key], WHY[key].get(options[key], "nothing can be made of them")) for key in WHY if key in options

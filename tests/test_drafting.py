@@ -86,6 +86,19 @@ def test_init_writes_a_config_that_runs(make, tmp_path, monkeypatch, capsys):
     assert (tmp_path / f"{path.stem}.toml").read_bytes() == before
 
 
+def test_labels_that_are_named_and_letters_that_are_no_utf8(tmp_path):
+    rows = "".join(f"{i % 2},Doe {i},{'' if i % 4 else f'C{i}'}\n" for i in range(60))
+    (tmp_path / "ships.csv").write_bytes(f"überlebt,name,cabin\n{rows}".encode("latin-1"))
+    spec = f"csv:{tmp_path}/ships.csv"
+    with pytest.raises(UserError, match="latin-1"):
+        readable(spec)  # the last column is guessed, and is none of classes
+    (tmp_path / "ships.csv").write_bytes(f"überlebt,name,age\n{rows.replace('C', '')}".encode("latin-1"))
+    dataset, options = readable(spec, "überlebt")
+    assert options == {"encoding": "latin-1", "missing": "mean", "exclude": ("name",), "label": "überlebt"}
+    assert dataset.feature_names == ("age",)
+    assert tomllib.loads(drafted(spec, dataset, options))["data"].keys() == options.keys()
+
+
 def test_what_cannot_be_read_leaves_no_config(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("a,label\n1,u\n2,u\n")
     for name in ("a.csv", "missing.csv", "."):
