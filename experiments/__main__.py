@@ -62,10 +62,34 @@ def run(
       memory: MiB that the classifiers trained together may take on each device, when a run begins. By default a quarter
         of what is free.
     """
-    from .run.command import run_command
+    from .config import load_config
 
     with searched(config.parent):
+        # Mistakes are told, and dry runs made, without what draws figures, which takes its time to be imported.
+        named = load_config(config, overrides)
+        if dry_run and distributed is None:
+            from .run.dry import dry_run_command
+
+            return dry_run_command(*named, out, console, shard, memory)
+        from .run.command import run_command
+
         return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed, memory)
+
+
+@app.command
+def init(file: Path, /, *, label: str | None = None, out: Path | None = None) -> int:
+    """Look at a data file and write a commented config for it: what is in it, and what to run.
+
+    Example: `ce-jax init data.csv`
+
+    Args:
+      file: csv, parquet or npz file, or a folder of MNIST-format files.
+      label: the column of the labels; by default it is guessed, and said.
+      out: the config to write; by default it stands beside the data. None is overwritten.
+    """
+    from .drafting import init_command
+
+    return init_command(file, label, out, console)
 
 
 @app.command

@@ -11,7 +11,7 @@ from ce_jax.losses import LOSSES
 from ce_jax.training import optimizer_names
 
 from .claims.registry import CLAIMS
-from .data import DATASETS, OPTIONS_OF_ALL
+from .data import DATASETS, OPTIONS_OF_ALL, OPTIONS_OF_TABLES
 from .shipped import shipped
 
 STARTS = {
@@ -52,11 +52,12 @@ def sections() -> dict[str, dict[str, str]]:
     return {
         "data sets (dataset = ...)": {name: entry.description for name, entry in DATASETS.items()}
         | {
-            "csv:PATH, parquet:PATH": "your table; data.label names the label column",
-            "npz:PATH": "your arrays inputs ([N, D], or images [N, H, W, C]) and labels",
+            "csv:PATH, parquet:PATH": "your table; data.label names the label column; init FILE writes a config for it",
+            "npz:PATH": "your arrays inputs ([N, D], or images [N, H, W, C]) and labels; data.label names others",
             "idx:DIR": "MNIST-format files",
         },
         "options of any data set (keys of the table [data])": OPTIONS_OF_ALL,
+        "options of your own tables (keys of the table [data])": OPTIONS_OF_TABLES,
         "losses (loss = [...])": {name: first_line(loss.value) for name, loss in LOSSES.items()}
         | {"module:function": "your own function of (logits [N, K], labels [N]); check it with audit module:function"},
         "models (model = ...)": {

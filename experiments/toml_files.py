@@ -25,6 +25,11 @@ def read_toml(path: Path, kind: str = "config") -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # bytes that are no UTF-8, or a zero byte in the path
         raise UserError(f"{path}: not valid TOML: {error}") from None
+    return parsed_toml(path, text)
+
+
+def parsed_toml(path: Path, text: str) -> dict[str, Any]:
+    """The tables of the text of a file; a UserError where it is no TOML."""
     try:
         return tomllib.loads(text)
     except RecursionError:

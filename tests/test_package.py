@@ -55,6 +55,7 @@ HOUSE = (
     "experiments.explore",
     "experiments.claims",
     "experiments.tutorial",
+    "experiments.drafting",
     "experiments.docs",
     "experiments.listing",
     "experiments.__main__",

@@ -108,5 +108,5 @@ def test_what_is_made_and_what_is_spared_come_to_what_is_planned(tmp_path, monke
     assert (continued.made, continued.spared) == (4 * 8 * 30, 2 * 8 * 30)
     shards = [go("three", Counting(), shard=Shard(number, 2)) for number in (1, 2)]
     assert sum(shard.made for shard in shards) == one.planned
-    retiring = go("four", Counting(), "sweep.retire_reached=true", "analysis.targets=0.1")
+    retiring = go("four", Counting(), "sweep.retire_reached=true", "analysis.targets=0.35")
     assert retiring.made < one.planned == retiring.planned

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ce_jax.analysis._intervals import Interval
 
@@ -72,5 +72,5 @@ def bagged_interval(
         variance += np.sum(covariances**2) - (size - 1) * deviations.var() / len(values)
     if n < 2:
         return Interval(values.mean(), values.mean())
-    width = stats.t.ppf((1 + confidence_level) / 2, n - 1) * np.sqrt(n / (n - 1) * max(variance, 0.0))
+    width = scipy.stats.t.ppf((1 + confidence_level) / 2, n - 1) * np.sqrt(n / (n - 1) * max(variance, 0.0))
     return Interval(values.mean() - width, values.mean() + width)

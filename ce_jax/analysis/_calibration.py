@@ -1,8 +1,8 @@
 """Whether predicted probabilities mean what they say."""
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
 
 from ce_jax.analysis._times import Scalar
 
@@ -83,7 +83,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, *, bounds: tuple[Scala
     lead = logits - own
 
     def slope(log_temperature: float) -> float:
-        p = special.softmax(lead / np.exp(log_temperature), axis=1)
+        p = scipy.special.softmax(lead / np.exp(log_temperature), axis=1)
         # A class at -inf has p = 0 and adds nothing; 0 times -inf would be NaN.
         return float((p * np.where(np.isneginf(lead), 0.0, lead)).sum(axis=1).mean())
 
@@ -96,7 +96,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, *, bounds: tuple[Scala
         return float(coolest)
     if slope(high) >= 0:
         return float(hottest)
-    return float(np.exp(optimize.brentq(slope, low, high, xtol=1e-12)))
+    return float(np.exp(scipy.optimize.brentq(slope, low, high, xtol=1e-12)))
 
 
 def _checked(table: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[np.float64], NDArray[np.integer]]:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from ce_jax.analysis._intervals import Estimate, bootstrap_ci
 from ce_jax.analysis._times import Scalar, Values, censored, restricted
@@ -218,6 +218,6 @@ def log_rank(times_a: ArrayLike, times_b: ArrayLike, horizon: Scalar) -> LogRank
     (2.71, 0.0067)
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        test = stats.logrank(censored(times_a, horizon), censored(times_b, horizon))
+        test = scipy.stats.logrank(censored(times_a, horizon), censored(times_b, horizon))
     # V = 0 only where O_a = E_a at every arrival.
     return LogRank(float(test.statistic), float(test.pvalue)) if np.isfinite(test.statistic) else LogRank(0.0, 1.0)

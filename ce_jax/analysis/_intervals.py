@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ce_jax.analysis._times import Values
 
@@ -118,8 +118,8 @@ def bootstrap_ci(
         return Interval(value, value)
     # SciPy also interpolates a quantile and a standard deviation of its own, and complains where those are undefined.
     with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        distribution = stats.bootstrap(
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+        distribution = scipy.stats.bootstrap(
             arrays,
             statistic,
             n_resamples=resamples,
@@ -130,7 +130,7 @@ def bootstrap_ci(
             axis=-1,
             rng=rng,
         ).bootstrap_distribution
-    tail = stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 - confidence_level) / 2, n - 1))
+    tail = scipy.stats.norm.cdf(np.sqrt(n / (n - 1)) * scipy.stats.t.ppf((1 - confidence_level) / 2, n - 1))
     # An order statistic, never a point between two of them: halfway to an infinite ratio would be NaN.
     low, high = np.quantile(distribution, [tail, 1 - tail], axis=-1, method="inverted_cdf")
     return Interval(low, high)

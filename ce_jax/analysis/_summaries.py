@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from ce_jax.analysis._intervals import Estimate, bootstrap_ci
 from ce_jax.analysis._times import Values
@@ -34,7 +34,7 @@ def iqm(values: ArrayLike, axis: int | None = -1) -> Values:
     if not values.size:
         raise ValueError(f"expected at least one value, got shape {values.shape}")
     # Sorting puts NaN last, where older SciPy would cut it off unseen.
-    return np.where(np.isnan(values).any(axis), np.nan, stats.trim_mean(values, 0.25, axis=axis))[()]
+    return np.where(np.isnan(values).any(axis), np.nan, scipy.stats.trim_mean(values, 0.25, axis=axis))[()]
 
 
 def performance_profile(times: ArrayLike, taus: ArrayLike) -> NDArray[np.float64]:
@@ -131,7 +131,7 @@ def spearman(
 
 def _rank_correlation(x: NDArray[np.float64], y: NDArray[np.float64], axis: int) -> Values:
     """Pearson correlation of the ranks along an axis, 0 where one of them is constant, NaN where one holds NaN."""
-    rank_x, rank_y = stats.rankdata(x, axis=axis), stats.rankdata(y, axis=axis)
+    rank_x, rank_y = scipy.stats.rankdata(x, axis=axis), scipy.stats.rankdata(y, axis=axis)
     rank_x, rank_y = rank_x - rank_x.mean(axis, keepdims=True), rank_y - rank_y.mean(axis, keepdims=True)
     spread = np.sqrt((rank_x**2).sum(axis) * (rank_y**2).sum(axis))
     covariance = (rank_x * rank_y).sum(axis)

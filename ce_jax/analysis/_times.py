@@ -7,8 +7,8 @@ every figure below; dropping it would reward the loss that fails most.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 # A reduction of [n] gives a NumPy scalar, of [..., n] an array. A number given may be whole: steps[-1] is an integer.
 Values = np.float64 | NDArray[np.float64]
@@ -97,7 +97,7 @@ def restricted(times: ArrayLike, horizon: Scalar) -> NDArray[np.float64]:
     return np.minimum(times, horizon)
 
 
-def censored(times: ArrayLike, horizon: Scalar) -> stats.CensoredData:
+def censored(times: ArrayLike, horizon: Scalar) -> "scipy.stats.CensoredData":
     """The same runs as SciPy's record of observed and right-censored times (private to this package).
 
     >>> censored([3.0, 10.0, np.inf], 10.0).num_censored()
@@ -107,7 +107,7 @@ def censored(times: ArrayLike, horizon: Scalar) -> stats.CensoredData:
     if watched.ndim != 1:
         raise ValueError(f"expected times [n] of one group of runs, got shape {watched.shape}")
     missed = np.asarray(times, np.float64) > horizon  # a run that arrives at the horizon itself has been seen to arrive
-    return stats.CensoredData(uncensored=watched[~missed], right=watched[missed])
+    return scipy.stats.CensoredData(uncensored=watched[~missed], right=watched[missed])
 
 
 def survival(times: ArrayLike, horizon: Scalar, *, confidence_level: float = 0.95) -> Survival:
@@ -140,15 +140,15 @@ def survival(times: ArrayLike, horizon: Scalar, *, confidence_level: float = 0.9
     array([0.398, 0.068, 0.006, 0.006])
     """
     data = censored(times, horizon)
-    estimate = stats.ecdf(data).sf
+    estimate = scipy.stats.ecdf(data).sf
     steps = np.unique(np.concatenate([[0.0], estimate.quantiles, [horizon]]))
     probability = estimate.evaluate(steps)
     n = len(data)
     waiting = np.rint(n * probability)  # whole runs again: a product of fractions is off by rounding
     tail = (1 - confidence_level) / 2
     # The beta quantiles below are undefined for 0 of n and n of n, where the interval ends at 0 and at 1.
-    low = np.where(waiting > 0, stats.beta.ppf(tail, np.maximum(waiting, 1), n - waiting + 1), 0.0)
-    high = np.where(waiting < n, stats.beta.isf(tail, waiting + 1, np.maximum(n - waiting, 1)), 1.0)
+    low = np.where(waiting > 0, scipy.stats.beta.ppf(tail, np.maximum(waiting, 1), n - waiting + 1), 0.0)
+    high = np.where(waiting < n, scipy.stats.beta.isf(tail, waiting + 1, np.maximum(n - waiting, 1)), 1.0)
     return Survival(steps, probability, low, high)
 
 

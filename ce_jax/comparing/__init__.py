@@ -2,9 +2,9 @@
 
 `_options` settings and their defaults; `_points` what is tried; `_parts` and `_drawn` splits and scaling; `_arms` the
 losses compared; `_curves` what was measured; `_choice` what diverged, reached and best mean; `_protocol` tune, widen,
-report; `_task`, `_trial`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices; `_redrawing` the
-procedure again on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words`, `_verdict` and `_table` how
-they are told; `_compare` all of it in one call. Nothing here opens a file.
+report; `_task`, `_sense`, `_trial`, `_cost`, `_planning` and `_waves` the work itself on this machine's devices;
+`_redrawing` the procedure again on redrawn seeds; `_summary` the numbers; `_formats`, `_chosen`, `_words`, `_verdict`
+and `_table` how they are told; `_compare` all of it in one call. Nothing here opens a file.
 """
 
 from ce_jax.comparing._arms import Arm, arms_of
@@ -51,10 +51,11 @@ from ce_jax.comparing._options import (
     check_together,
 )
 from ce_jax.comparing._parts import kept_counts, part_sizes, scaled, split_indices, stratified_share
-from ce_jax.comparing._planning import data_memory, lane_memory, plan_task, wave_memory
+from ce_jax.comparing._planning import data_memory, expected_seconds, lane_memory, plan_task, wave_memory
 from ce_jax.comparing._points import Point, first_points, grid_points
 from ce_jax.comparing._protocol import Ask, Listener, Train, Trained, one_by_one, rates_beyond, tune_and_report
 from ce_jax.comparing._redrawing import Redrawn, redrawn_choices, sureness
+from ce_jax.comparing._sense import Yardstick, check_targets, sensible_target, target_warnings, yardstick
 from ce_jax.comparing._summary import summarise
 from ce_jax.comparing._table import html_table, text_table
 from ce_jax.comparing._task import Task, on_cpu
@@ -107,6 +108,7 @@ __all__ = [
     "Trained",
     "Wave",
     "Waves",
+    "Yardstick",
     "Zipf",
     "arms_of",
     "at_least",
@@ -114,6 +116,7 @@ __all__ = [
     "bounded",
     "capital",
     "caveats",
+    "check_targets",
     "check_task",
     "check_together",
     "choose_by",
@@ -128,6 +131,7 @@ __all__ = [
     "display_name",
     "diverged",
     "drawn_parts_of",
+    "expected_seconds",
     "final_scores",
     "finding",
     "first_loss",
@@ -169,6 +173,7 @@ __all__ = [
     "retired",
     "scaled",
     "search_sentences",
+    "sensible_target",
     "share",
     "shown_target",
     "speed_rows",
@@ -177,6 +182,7 @@ __all__ = [
     "stratified_share",
     "summarise",
     "sureness",
+    "target_warnings",
     "tells_rare",
     "text",
     "text_table",
@@ -190,4 +196,5 @@ __all__ = [
     "verdict",
     "wave_memory",
     "winner",
+    "yardstick",
 ]

@@ -66,12 +66,7 @@ def step_memory(task: Task) -> int:
 
 def lane_memory(task: Task) -> int:
     """Estimated bytes of one run: temporary memory, and its state twice, before a segment and after it."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    states = []
-    for arm in task.arms:
-        leaves = jax.tree.leaves(jax.eval_shape(task.train(arm).begin, key, task.lane(arm), task.example))
-        states.append(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
-    return task.cost.temporary + 2 * max(states)
+    return task.cost.temporary + 2 * task.state_size
 
 
 def wave_memory(task: Task, plan: Plan) -> int:
@@ -89,3 +84,11 @@ def seconds_per_step(task: Task) -> float:
     """Estimated seconds of one lane's step: a layer is one product forward and two backward."""
     speed = CPU if on_cpu() else ACCELERATOR
     return task.cost.products / speed.products + task.batch * task.num_classes / speed.logits
+
+
+def expected_seconds(task: Task, classifiers: int) -> float:
+    """Roughly how long it takes to train so many classifiers on the devices present; compiling comes on top.
+
+    By the rates of an ordinary device of this kind, not of this one: right within a factor of a few.
+    """
+    return classifiers * task.training.steps * seconds_per_step(task) / len(jax.devices())

@@ -76,6 +76,13 @@ class Task:
         """What one run takes; losses differ little, so the first one's stands for all."""
         return lane_cost(self.train(self.arms[0]), self.lane(self.arms[0]), self.example)
 
+    @functools.cached_property
+    def state_size(self) -> int:
+        """Bytes of the state of one run, of the arm that has the largest."""
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        states = [jax.eval_shape(self.train(arm).begin, key, self.lane(arm), self.example) for arm in self.arms]
+        return max(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) for state in states)
+
     def lane(self, arm: Arm) -> Hyperparameters:
         """Shapes of the hyperparameters of one run."""
         number = jax.ShapeDtypeStruct((), self.example.train.inputs.dtype)

@@ -1,6 +1,7 @@
 """A trial of a task before it is trained: a whole training step of every arm is traced, and nothing is computed."""
 
 import contextlib
+import functools
 import inspect
 import re
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 
 from ce_jax._checking import first_line
 from ce_jax.comparing._arms import Arm
+from ce_jax.comparing._sense import check_targets
 from ce_jax.comparing._task import Task
-from ce_jax.losses import LOSSES
+from ce_jax.losses import LOSSES, Loss
 from ce_jax.models import begin, check_model
 from ce_jax.training import no_option, option_names, rarest_half, tunable_options
 
@@ -27,11 +29,12 @@ def check_task(task: Task) -> None:
       ValueError: a batch larger than the training part; a loss that fails, has another shape or dtype than one value
         per example, cannot be differentiated, is not pure or calls back to Python; a start that does not fit the model;
         an option that the optimizer does not have, does not take, or that cannot be tuned; a step that fails; a target
-        metric that a part has no examples for.
+        metric that a part has no examples for; a target that always answering one class is beyond.
     """
     size = task.example.train.labels.shape[0]
     if task.batch > size:
         raise ValueError(f"train.batch_size: expected at most the {size} training examples, got {task.batch}")
+    check_targets(task)
     _check_options(task)
     for arm in task.arms:
         _check_loss(task, arm)
@@ -57,14 +60,25 @@ def check_task(task: Task) -> None:
 
 def _check_loss(task: Task, arm: Arm) -> None:
     """Trace a loss and its gradient on a few rows, with the options that it will be given."""
-    logits = jax.ShapeDtypeStruct((5, task.num_classes), jax.dtypes.canonicalize_dtype(task.training.dtype))
-    labels, where, own = jax.ShapeDtypeStruct((5,), jnp.int32), f"loss: {arm.label}", not _is_known(arm)
+    dtype = str(jax.dtypes.canonicalize_dtype(task.training.dtype))
+    options, manual = tuple(arm.options.items()), task.gradient == "manual"
+    # Workloads that are planned together have the losses of this library in common.
+    check = _fits_as_before if _is_known(arm) else _fits
+    check(arm.loss, arm.label, options, task.num_classes, dtype, manual)
+
+
+def _fits(
+    loss: Loss, label: str, options: tuple[tuple[str, Any], ...], num_classes: int, dtype: str, manual: bool
+) -> None:
+    """`_check_loss` of what a loss, and the way it is used, depend on."""
+    logits, given = jax.ShapeDtypeStruct((5, num_classes), jnp.dtype(dtype)), dict(options)
+    labels, where, own = jax.ShapeDtypeStruct((5,), jnp.int32), f"loss: {label}", LOSSES.get(loss.name) is not loss
     # Training fills in what a loss takes as `prior`.
-    takes_prior = "prior" in inspect.signature(arm.loss.value).parameters
-    prior = {"prior": jnp.full(task.num_classes, 1 / task.num_classes)} if takes_prior else {}
+    takes_prior = "prior" in inspect.signature(loss.value).parameters
+    prior = {"prior": jnp.full(num_classes, 1 / num_classes)} if takes_prior else {}
 
     def value(logits: Any, labels: Any) -> Any:
-        return arm.loss.value(logits, labels, **arm.options, **prior)
+        return loss.value(logits, labels, **given, **prior)
 
     try:
         out = jax.eval_shape(value, logits, labels)
@@ -81,18 +95,21 @@ def _check_loss(task: Task, arm: Arm) -> None:
     try:
         # Leaks are looked for in what users bring: it takes time, as nothing is read from JAX's caches meanwhile.
         with jax.checking_leaks() if own else contextlib.nullcontext():
-            traced = jax.make_jaxpr(jax.grad(lambda *given: value(*given).sum()))(logits, labels)
+            traced = jax.make_jaxpr(jax.grad(lambda *both: value(*both).sum()))(logits, labels)
     except Exception as error:
         told = first_line(error)
         told = _LEAK if told.startswith("Leaked") else f"cannot be differentiated: {told}"
         raise ValueError(f"{where}: {told}") from None
     _refuse_calls(where, traced)
-    grad = arm.loss.grad
-    if task.gradient == "manual" and grad is not None:
-        hand = jax.eval_shape(lambda *given: grad(*given, **arm.options, **prior), logits, labels)
+    grad = loss.grad
+    if manual and grad is not None:
+        hand = jax.eval_shape(lambda *both: grad(*both, **given, **prior), logits, labels)
         if (hand.shape, hand.dtype) != (logits.shape, logits.dtype):
             expected = f"expected a hand-written gradient {list(logits.shape)} of {logits.dtype}"
             raise ValueError(f"{where}: {expected}, got {list(hand.shape)} of {hand.dtype}")
+
+
+_fits_as_before = functools.lru_cache(maxsize=256)(_fits)
 
 
 def _is_known(arm: Arm) -> bool:

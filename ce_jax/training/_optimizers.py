@@ -1,5 +1,6 @@
 """Optax's optimizers by name."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from ce_jax.training._schedules import scheduled
 DECAY = "weight_decay"
 
 
+@functools.cache  # it looks at everything that optax has
 def optimizer_names() -> tuple[str, ...]:
     """Names accepted by `make_optimizer`: every optax optimizer that takes a learning rate and gradients alone.
 

@@ -2,9 +2,11 @@
 
 from .account import account_lines
 from .builtin import bundled
+from .check import Finding, account_record, examine, finding_lines, imbalance_of
 from .datasets import (
     DATASETS,
     OPTIONS_OF_ALL,
+    OPTIONS_OF_TABLES,
     Dataset,
     drawn_dataset,
     fingerprint,
@@ -17,13 +19,19 @@ from .records import Account
 __all__ = [
     "DATASETS",
     "OPTIONS_OF_ALL",
+    "OPTIONS_OF_TABLES",
     "Account",
     "DataOptions",
     "Dataset",
+    "Finding",
     "account_lines",
+    "account_record",
     "bundled",
     "drawn_dataset",
+    "examine",
+    "finding_lines",
     "fingerprint",
+    "imbalance_of",
     "load_dataset",
     "split_dataset",
 ]

@@ -139,6 +139,18 @@ OPTIONS_OF_ALL = {
 }
 """Keys of the table [data] that any data set takes, for `list`."""
 
+OPTIONS_OF_TABLES = {
+    "label": "the column of the labels; else the usual names are looked for",
+    "columns, exclude": "the columns that are features; those that are not",
+    "missing": '"refuse" missing values, "drop" their rows, or fill in the "mean" of each training part (npz too)',
+    "categories": '"refuse" columns of text, or make each of their values a feature that is 0 or 1 ("onehot")',
+    "separator": "of a csv file: the character between cells, or comma, semicolon, tab, pipe, blank; else recognised",
+    "decimal": 'of a csv file: the decimal point, "." or ","; else recognised',
+    "encoding": "of a csv file: utf-8, latin-1 and so on; else recognised",
+    "header": "of a csv file: whether its first line holds the names of the columns; else found out",
+}
+"""Keys of the table [data] that files of tables take, for `list`."""
+
 
 def load_dataset(spec: str, options: DataOptions) -> Dataset:
     """Load a built-in dataset by name, or the user's own as csv:PATH, parquet:PATH, npz:PATH or idx:FOLDER.

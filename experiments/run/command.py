@@ -1,7 +1,6 @@
 """What `run` and `report` do: read the input, call the modules below, show the result."""
 
 import contextlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from ce_jax.comparing import AnalysisOptions, first_points, headline, on_cpu, text_table, wave_memory
-from ce_jax.sweeping import row_block
-from ce_jax.training import segments
+from ce_jax.comparing import AnalysisOptions, headline, text_table
 
-from ..config import Config, as_dict, build, flatten, load_config
-from ..data import account_lines
+from ..config import Config, build, flatten, load_config
 from ..errors import UserError
 from ..files import read_json, usable_folder
 from ..names import program
@@ -24,10 +20,10 @@ from ..pages.report import build_report
 from ..progress import shown_on
 from ..runtime import precision, prepare_jax
 from .distributed import connect, leads
+from .dry import dry_run_of
 from .execute import run_workload
 from .joining import JOINED, join, report_joined, show
 from .naming import run_names
-from .planning import plan_for
 from .provenance import made_by_other_code, run_name
 from .runs_table import run_table, write_table
 from .shards import parse_shard, scheduled_shard
@@ -63,7 +59,7 @@ def run_command(
         console = console if leads() else Console(quiet=True)
     budget = None if memory is None else int(memory * 2**20)
     if dry_run:
-        return _dry_run(name, workloads, console, budget)
+        return dry_run_of(name, workloads, console, budget)
     folders, waiting = [], False
     for number, (run, one) in enumerate(zip(run_names(name, workloads), workloads, strict=True), 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
@@ -89,38 +85,6 @@ def run_command(
     console.print(f"report: {page}", markup=False, soft_wrap=True)
     if (out / INDEX).exists():
         write_index(out)
-    return 0
-
-
-def _dry_run(name: str, workloads: Sequence[Config], console: Console, budget: int | None) -> int:
-    for run, config in zip(run_names(name, workloads), workloads, strict=True):
-        with precision(config.train.dtype):
-            workload = load_workload(run, config)
-            task = workload.task
-            plan = plan_for(task, budget)
-            points = len(first_points(config.sweep))
-            lanes = len(task.arms) * points * len(task.seeds)
-            kind = "points" if config.sweep.options else "rates"
-            more = " (more if the grid of rates has to be widened)" if config.sweep.search == "grid" else ""
-            programs = len({arm.program for arm in task.arms})
-            cuts = len(segments(task.evaluate_at, plan.segment_steps))
-            wave = wave_memory(task, plan)
-        console.print_json(json.dumps(as_dict(config)))
-        for line in account_lines(workload.dataset.account):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-        console.print(f"run folder         {run_name(workload)}", markup=False)
-        console.print(f"classifiers        {lanes:,}{more}")
-        if config.sweep.options or config.sweep.search == "random":
-            tuned = ", ".join(["learning rate", *config.sweep.options])
-            console.print(f"points             {points} for each loss: {tuned}", markup=False)
-        console.print(f"compiled programs  {programs}")
-        console.print(
-            f"waves              {plan.seeds_per_wave} seeds x {plan.rates_per_wave} {kind} on {plan.devices} device(s)"
-        )
-        if on_cpu() and (rows := row_block(task.batch)):
-            console.print(f"rows               {rows} of a batch at a time")
-        console.print(f"segments           {cuts} a wave, a checkpoint after each")
-        console.print(f"estimated memory   {wave / 2**20:,.1f} MiB a wave")
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ce_jax.comparing import Curves, Listener, joined_seeds, summarise, tune_and_report
 
 from ..config import Config, as_dict, flatten
-from ..data import account_lines
+from ..data import account_record
 from ..files import set_aside, write_arrays, write_json
 from ..pages.finished import DamagedRun, read_run, with_checksums
 from ..pages.report import build_report
@@ -20,7 +20,7 @@ from .provenance import describe, provenance, run_name
 from .runs_table import run_table, write_table
 from .shards import PartsMissing, Shard
 from .trainer import StoringTrainer
-from .workload import Workload, load_workload
+from .workload import Workload, data_lines, findings, load_workload
 
 
 class Outcome(NamedTuple):
@@ -59,7 +59,7 @@ def run_workload(
     """
     with precision(config.train.dtype):
         workload = load_workload(name, config)
-        for line in account_lines(workload.dataset.account):
+        for line in data_lines(workload):
             listener.say(line)
         final = agreed(lambda: folder_of(run_name(workload), out))
         if agreed(lambda: not fresh and (_finished(final, listener.say) if compute else final.exists())):
@@ -120,5 +120,6 @@ def _write(folder: Path, workload: Workload, curves: Curves, provenance: dict[st
     write_json(folder / "config.json", resolved)
     write_arrays(folder / "curves.npz", curves.to_arrays())
     write_table(folder, run_table(flatten(resolved), curves, tuning, config.analysis))
-    write_json(folder / "summary.json", summarise(describe(workload), curves, tuning, config.analysis))
+    data = account_record(workload.dataset, findings(workload))
+    write_json(folder / "summary.json", summarise(describe(workload), curves, tuning, config.analysis) | {"data": data})
     write_json(folder / "provenance.json", with_checksums(provenance, folder))

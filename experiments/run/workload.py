@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ce_jax.comparing import Task, arms_of, check_task
+from ce_jax.comparing import Task, arms_of, check_task, target_warnings
 from ce_jax.losses import LOSSES, Loss, as_loss
 from ce_jax.models import Layer, Model, as_model, cnn, linear, mlp
 
 from ..config import Config, StdStart
-from ..data import Dataset, drawn_dataset, load_dataset
+from ..data import Dataset, Finding, account_lines, drawn_dataset, examine, finding_lines, load_dataset
 from ..errors import UserError, first_line, nearest, users_input
 from ..own_modules import import_own
 from .fitting import data_need, machine_memory, refuse_beyond, run_needs
@@ -63,6 +63,16 @@ def load_workload(name: str, config: Config) -> Workload:
         values = own_values(own)
         check_task(task)  # by which modules are imported that only a function imports
     return Workload(name, config, dataset, task, (*own_code(own), *values))
+
+
+def findings(workload: Workload) -> list[Finding]:
+    """What is odd about the data, and targets that say little."""
+    return [*examine(workload.dataset), *(Finding("target", text) for text in target_warnings(workload.task))]
+
+
+def data_lines(workload: Workload) -> list[str]:
+    """What was taken of the data and what is odd about them, as lines of plain text."""
+    return [*account_lines(workload.dataset.account), *finding_lines(findings(workload))]
 
 
 def find_loss(name: str) -> Loss:
