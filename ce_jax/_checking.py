@@ -1,7 +1,9 @@
 """Checks of what a caller gives, in one voice: what was expected, what came, and the name that was meant."""
 
 import difflib
+import math
 from collections.abc import Iterable
+from typing import Any, Literal, TypeGuard, get_args, get_origin, get_type_hints
 
 MOST_COUNTED = 2**31 - 1
 """The largest step, size or width: programs count in 32 bits."""
@@ -29,16 +31,30 @@ def check(fine: bool, key: str, expected: str, came: object) -> None:
         raise ValueError(f"{key}: expected {expected}, got {came!r}")
 
 
-def check_one_of(key: str, value: str, choices: Iterable[str]) -> None:
+def check_one_of(key: str, value: object, choices: Iterable[str]) -> None:
     """`check` that a name is among the `choices`; the error names the nearest one."""
     choices = list(choices)
-    if value not in choices:
-        raise ValueError(f"{key}: expected one of {', '.join(choices)}, got {value!r}{nearest(value, choices)}")
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{key}: expected one of {', '.join(choices)}, got {value!r}{nearest(str(value), choices)}")
+
+
+def check_choices(record: Any) -> None:
+    """`check_one_of` for the fields of an options record that are one of some texts, and `check` for its switches."""
+    for key, hint in get_type_hints(type(record)).items():
+        if get_origin(hint) is Literal:
+            check_one_of(key, getattr(record, key), get_args(hint))
+        elif hint is bool:
+            check(isinstance(getattr(record, key), bool), key, "True or False", getattr(record, key))
 
 
 def is_count(value: object, least: int = 1) -> bool:
     """Tell whether `value` is a whole number from `least` to `MOST_COUNTED`; True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= MOST_COUNTED
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether `value` is a finite number of Python; True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_count(key: str, value: object, least: int = 1, most: int = MOST_COUNTED) -> None:

@@ -121,11 +121,16 @@ def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> tuple
         key, value = parse_override(override)
         _assign(table, key, value)
         overridden[key] = "command line"
-    return path.stem, [build(Config, workload, str(path), overridden) for workload in _workload_tables(table)]
+    return path.stem, [
+        build(Config, workload, str(path), overridden) for workload in _workload_tables(table, str(path))
+    ]
 
 
-def _workload_tables(table: dict[str, Any]) -> list[dict[str, Any]]:
+def _workload_tables(table: dict[str, Any], source: str) -> list[dict[str, Any]]:
     """One table for each combination of the values listed under the workload keys."""
+    for key in WORKLOAD_KEYS:
+        if table.get(key) == []:
+            raise UserError(f"{source}: {key}: expected a value, or a list of at least one, got []")
     choices = [table[key] if isinstance(table.get(key), list) else [table.get(key)] for key in WORKLOAD_KEYS]
     combined = []
     for values in itertools.product(*choices):

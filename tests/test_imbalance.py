@@ -151,7 +151,6 @@ def test_both_doors_thin_alike(words, knobs, config, tmp_path):
     """`run` and `compare` give the same summary; losses are paired, and the page can be written."""
     assert run(config, tmp_path, "analysis.targets=0.8,0.9", *words) == 0  # above the share of the largest class
     stored = json.loads((the_folder(tmp_path) / "summary.json").read_text())
-    del stored["data"]  # what was taken of a file or a known data set, of which arrays know nothing
     iris = load_dataset("iris", DataOptions())
     found = compare(
         iris.inputs,

@@ -101,10 +101,12 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, *, bounds: tuple[Scala
 
 def _checked(table: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
     """The table as float64 [N, K] and the labels as integers [N] in 0..K-1, or an error that says what is wrong."""
+    if np.ma.is_masked(table) or np.ma.is_masked(labels):
+        raise ValueError(f"expected {name} and labels without masked values; leave those rows out")
     table, labels = np.asarray(table, np.float64), np.asarray(labels)
     if table.ndim != 2 or labels.shape != table.shape[:1] or not table.size:
         raise ValueError(f"expected {name} [N, K] and labels [N], got shapes {table.shape} and {labels.shape}")
-    if not np.issubdtype(labels.dtype, np.integer):
+    if labels.dtype.kind not in "iu":  # numpy counts durations among the integers
         raise TypeError(f"labels: expected integers, got {labels.dtype}; pass the index of the class of every row")
     outside = (labels < 0) | (labels >= table.shape[1])
     if outside.any():

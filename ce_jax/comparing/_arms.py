@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ce_jax._checking import nearest
+from ce_jax._checking import check, is_number, nearest
 from ce_jax.losses import Loss, as_loss
 
 
@@ -45,7 +45,11 @@ def arms_of(
     ['ssr', 'ssr_on_logits(target=1)', 'ssr_on_logits(target=15)']
     """
     arms: dict[str, Arm] = {}
-    for entry in entries:
+    if isinstance(entries, str | Loss | Mapping) or callable(entries):
+        entries = (entries,)
+    listed = list(entries) if np.iterable(entries) else []
+    check(bool(listed), "loss", "at least one loss", entries)
+    for entry in listed:
         table: dict[str, Any] = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
         if "name" not in table:
             raise ValueError(f"loss: expected a table with the key 'name', got {entry!r}")
@@ -58,7 +62,7 @@ def arms_of(
             if option not in known:
                 raise ValueError(f"loss: {loss.name} has no option {option!r}{nearest(option, known)}")
             given = value if isinstance(value, list) else [value]
-            if not given or not all(isinstance(part, int | float) for part in given):
+            if not given or not all(map(is_number, given)):
                 raise ValueError(f"loss: {loss.name}: {option}: expected a number or a list of numbers, got {value!r}")
         combinations: list[dict[str, float]] = [{}]
         for option, value in table.items():

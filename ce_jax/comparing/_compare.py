@@ -2,16 +2,17 @@
 
 import dataclasses
 import html
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from ce_jax._checking import check, check_count
 from ce_jax.comparing._arms import arms_of
 from ce_jax.comparing._curves import Curves, joined_seeds
 from ce_jax.comparing._drawn import DrawnSplits, drawn_parts_of, split_drawer
+from ce_jax.comparing._given import checked_arrays, checked_splits, numbers, record, table
 from ce_jax.comparing._options import (
     AnalysisOptions,
     PartOptions,
@@ -31,7 +32,7 @@ from ce_jax.comparing._task import Task
 from ce_jax.comparing._trial import check_task
 from ce_jax.comparing._waves import Waves
 from ce_jax.comparing._words import headline
-from ce_jax.losses import Loss, validate_labels
+from ce_jax.losses import Loss
 from ce_jax.models import as_model
 from ce_jax.training import Splits
 
@@ -153,53 +154,58 @@ def compare(
     >>> found.curves["ssr"]["test_accuracy"].shape[:2]  # rates, seeds
     (3, 6)
     """
-    parts = PartOptions(
-        label_noise=float(label_noise),
-        scale=scale,
-        imbalance=_record(Zipf, imbalance) if isinstance(imbalance, Zipf | Mapping) else float(imbalance),
-        balanced_test=balanced_test,
-        split=_record(SplitOptions, split),
-    )
-    training = TrainOptions(
-        steps=steps,
-        schedule=schedule,
-        batch_size=batch_size,
-        evaluate_every=evaluate_every,
-        evaluations=evaluations,
-        dtype=dtype,
-    )
-    sweep = SweepOptions(
-        learning_rates=_record(RateGrid, learning_rates),
-        options=dict(options or {}),
-        search=search,
-        draws=draws,
-        widen=widen,
-        seeds=seeds,
-        tuning_seeds=tuning_seeds,
-        first_seed=first_seed,
-        retire_reached=retire_reached,
-    )
-    analysis = AnalysisOptions(
-        targets=tuple(float(target) for target in targets),
-        headline_target=headline_target,
-        target_metric=target_metric,
-        sustained=sustained,
-        tune_by=tune_by,
-        confidence=confidence,
-        resamples=resamples,
-    )
+    parts_given = {
+        "label_noise": label_noise,
+        "scale": scale,
+        "imbalance": record(Zipf, "imbalance", imbalance) if isinstance(imbalance, Zipf | Mapping) else imbalance,
+        "balanced_test": balanced_test,
+        "split": record(SplitOptions, "split", split),
+    }
+    training_given = {
+        "steps": steps,
+        "schedule": schedule,
+        "batch_size": batch_size,
+        "evaluate_every": evaluate_every,
+        "evaluations": evaluations,
+        "dtype": dtype,
+    }
+    sweep_given = {
+        "learning_rates": record(RateGrid, "learning_rates", learning_rates),
+        "options": table("options", options),
+        "search": search,
+        "draws": draws,
+        "widen": widen,
+        "seeds": seeds,
+        "tuning_seeds": tuning_seeds,
+        "first_seed": first_seed,
+        "retire_reached": retire_reached,
+    }
+    analysis_given = {
+        "targets": numbers(targets),
+        "headline_target": headline_target,
+        "target_metric": target_metric,
+        "sustained": sustained,
+        "tune_by": tune_by,
+        "confidence": confidence,
+        "resamples": resamples,
+    }
+    parts, training = record(PartOptions, "data", parts_given), record(TrainOptions, "train", training_given)
+    sweep, analysis = record(SweepOptions, "sweep", sweep_given), record(AnalysisOptions, "analysis", analysis_given)
     check_together(sweep, analysis)
+    check_count("memory", memory, most=2**63)
+    for key, words in (("name", name), ("dataset", dataset)):
+        check(isinstance(words, str), key, "a text", words)
     arms = arms_of(losses)
-    all_seeds = range(first_seed, first_seed + tuning_seeds + seeds)
-    splits, class_names, input_shape = _data(inputs, labels, parts, all_seeds, dtype)
-    with jax.enable_x64(dtype == "float64"):
+    all_seeds = range(sweep.first_seed, sweep.first_seed + sweep.tuning_seeds + sweep.seeds)
+    splits, class_names, input_shape = _data(inputs, labels, parts, all_seeds, training.dtype)
+    with jax.enable_x64(training.dtype == "float64"):
         task = Task(
             model=as_model(model, len(class_names), input_shape),
             arms=arms,
             splits=splits,
             num_classes=len(class_names),
             optimizer=optimizer,
-            optimizer_options=dict(optimizer_options or {}),
+            optimizer_options=table("optimizer_options", optimizer_options),
             gradient=gradient,
             training=training,
             sweep=sweep,
@@ -209,7 +215,7 @@ def compare(
         listener = _telling(progress) if progress else Listener()
         curves = compared_curves(task, plan_task(task, memory), listener)
     return Comparison(
-        summarise(describe(task, name, dataset, class_names, parts), curves, tuning_seeds, analysis), curves
+        summarise(describe(task, name, dataset, class_names, parts), curves, sweep.tuning_seeds, analysis), curves
     )
 
 
@@ -263,14 +269,6 @@ def _start(start: Any) -> Any:
     return {"std": [float(std) for std in start]} if np.ndim(start[0]) == 0 else "given"
 
 
-def _record(kind: type, value: Any) -> Any:
-    """An options record from a mapping of its fields, from itself, or with its defaults; 1 may stand for 1.0."""
-    if isinstance(value, kind):
-        return value
-    hints = typing.get_type_hints(kind)
-    return kind(**{k: float(v) if hints.get(k) is float and type(v) is int else v for k, v in (value or {}).items()})
-
-
 def _data(
     inputs: Any, labels: Any, parts: PartOptions, seeds: range, dtype: str
 ) -> tuple[Splits | DrawnSplits, tuple[str, ...], tuple[int, ...]]:
@@ -281,30 +279,16 @@ def _data(
         for one in dataclasses.fields(PartOptions):
             if getattr(parts, one.name) != getattr(PartOptions(), one.name):
                 raise ValueError(f"{one.name}: expected nothing beside Splits, which are taken as they are")
-        splits = jax.tree.map(np.asarray, inputs)
-        known = max(int(part.labels.max()) for part in splits) + 1
-        for part in splits:
-            validate_labels(part.labels, known)
+        splits, known = checked_splits(inputs, dtype)
         if splits.train.labels.ndim == 2 and len(splits.train.labels) != len(seeds):
             raise ValueError(
                 f"inputs: expected one split for all, or one for each of the {len(seeds)} seeds (tuning and fresh); "
                 f"got {len(splits.train.labels)}"
             )
-        splits = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, splits)
         return splits, tuple(map(str, range(known))), splits.train.inputs.shape[splits.train.labels.ndim :]
-    inputs, labels = np.asarray(inputs), np.asarray(labels)
-    if inputs.ndim < 2 or inputs.dtype.kind not in "biuf" or labels.shape != inputs.shape[:1]:
-        raise ValueError(
-            f"inputs, labels: expected numbers [N, ...] and labels [N], got {inputs.dtype} {list(inputs.shape)} and "
-            f"{labels.dtype} {list(labels.shape)}"
-        )
-    if not np.isfinite(inputs).all():
-        raise ValueError("inputs: expected finite numbers; got NaN or infinity")
-    names, positions = np.unique(labels, return_inverse=True)
-    if len(names) < 2:
-        raise ValueError(f"labels: expected at least two classes, got {names.tolist()}")
+    inputs, names, positions = checked_arrays(inputs, labels)
     class_names = tuple(map(str, names.tolist()))
-    draw = split_drawer(inputs, positions.astype(np.int32), parts, class_names)
+    draw = split_drawer(inputs, positions, parts, class_names)
     drawn = drawn_parts_of(draw, parts, seeds, num_classes=len(class_names), dtype=dtype)
     return drawn, class_names, inputs.shape[1:]
 

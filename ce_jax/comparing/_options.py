@@ -1,10 +1,9 @@
 """The settings of a comparison, with their defaults, which stand nowhere else."""
 
-import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from ce_jax._checking import MOST_LISTED, check, check_count, check_one_of, is_count
+from ce_jax._checking import MOST_LISTED, check, check_choices, check_count, check_one_of, is_count, is_number
 from ce_jax.training import SCHEDULES
 
 Scale = Literal["standardize", "minmax", "unit", "none"]
@@ -35,9 +34,14 @@ class SplitOptions:
 
     def __post_init__(self) -> None:
         for key, size in (("validation", self.validation), ("test", self.test)):
-            fine = 0 < size < 1 if isinstance(size, float) else is_count(size)
+            fine = 0 < size < 1 if type(size) is float else is_count(size)
             check(fine, key, "a fraction between 0 and 1 or a whole number of examples from 1", size)
-        check(self.seed == "run" or is_count(self.seed, 0), "seed", "'run' or a whole number from 0", self.seed)
+        check(
+            is_count(self.seed, 0) or (isinstance(self.seed, str) and self.seed == "run"),
+            "seed",
+            "'run' or a whole number from 0",
+            self.seed,
+        )
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Zipf:
     zipf: float
 
     def __post_init__(self) -> None:
-        check(0 < self.zipf < float("inf"), "zipf", "an exponent above 0", self.zipf)
+        check(is_number(self.zipf) and self.zipf > 0, "zipf", "an exponent above 0", self.zipf)
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,14 @@ class PartOptions:
     split: SplitOptions = field(default_factory=SplitOptions)
 
     def __post_init__(self) -> None:
-        check(0 <= self.label_noise <= 1, "label_noise", "a fraction between 0 and 1", self.label_noise)
-        check(self.scale in get_args(Scale), "scale", f"one of {', '.join(get_args(Scale))}", self.scale)
-        fine = isinstance(self.imbalance, Zipf) or 1 <= self.imbalance < float("inf")
+        check(
+            is_number(self.label_noise) and 0 <= self.label_noise <= 1,
+            "label_noise",
+            "a fraction between 0 and 1",
+            self.label_noise,
+        )
+        check_choices(self)
+        fine = isinstance(self.imbalance, Zipf) or (is_number(self.imbalance) and self.imbalance >= 1)
         check(fine, "imbalance", "a ratio from 1 or {zipf = exponent}", self.imbalance)
 
     @property
@@ -102,9 +111,10 @@ class TrainOptions:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
+        check_choices(self)
         check_count("steps", self.steps)
         check_one_of("schedule", self.schedule, SCHEDULES)
-        if self.batch_size != "full":
+        if not (isinstance(self.batch_size, str) and self.batch_size == "full"):
             check(is_count(self.batch_size), "batch_size", "'full' or at least 1", self.batch_size)
         check_count("evaluations", self.evaluations, 2, MOST_LISTED)
         if self.evaluate_every is not None:
@@ -112,6 +122,10 @@ class TrainOptions:
             least = -(-self.steps // MOST_LISTED)
             expected = f"at least {least}, so that no more than {MOST_LISTED:,} evaluations are made"
             check(self.evaluate_every >= least, "evaluate_every", expected, self.evaluate_every)
+
+
+SMALLEST = 1e-30
+"""The smallest rate; it and the largest, 1 / SMALLEST, are neither 0 nor infinite in float32."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +137,9 @@ class RateGrid:
     count: int = 11
 
     def __post_init__(self) -> None:
-        check(0 < self.low < self.high < float("inf"), "low, high", "0 < low < high", (self.low, self.high))
+        fine = is_number(self.low) and is_number(self.high) and SMALLEST <= self.low < self.high <= 1 / SMALLEST
+        expected = f"0 < low < high, within {SMALLEST:g}..{1 / SMALLEST:g}"
+        check(fine, "low, high", expected, (self.low, self.high))
         check_count("count", self.count, 2, MOST_LISTED)
 
 
@@ -151,6 +167,7 @@ class SweepOptions:
     knows."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name, least in (("draws", 2), ("widen", 0), ("seeds", 2), ("tuning_seeds", 1)):
             check_count(name, getattr(self, name), least, MOST_LISTED)
         # The last seed too has to fit the 32 bits that keys are made from: beyond them seeds would begin again at 0.
@@ -164,17 +181,13 @@ class SweepOptions:
         """The values of one option as they are kept: a tuple of floats or a table."""
         if isinstance(given, dict):
             check(self.search == "random", key, "a list of numbers where search is 'grid'", given)
-            fine = set(given) == {"low", "high"} and all(map(_is_number, given.values()))
+            fine = set(given) == {"low", "high"} and all(map(is_number, given.values()))
             check(fine and 0 < given["low"] < given["high"], key, "{low, high} with 0 < low < high", given)
             return {end: float(given[end]) for end in ("low", "high")}
         values = list(given) if isinstance(given, list | tuple) else [given]
-        fine = bool(values) and all(map(_is_number, values)) and len(set(values)) == len(values)
+        fine = bool(values) and all(map(is_number, values)) and len(set(values)) == len(values)
         check(fine, key, "a list of different numbers", given)
         return tuple(map(float, values))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -195,15 +208,23 @@ class AnalysisOptions:
 
     def __post_init__(self) -> None:
         check(
-            bool(self.targets) and all(0 < t <= 1 for t in self.targets), "targets", "accuracies in 0..1", self.targets
+            bool(self.targets) and all(is_number(t) and 0 < t <= 1 for t in self.targets),
+            "targets",
+            "accuracies in 0..1",
+            self.targets,
         )
-        check_one_of("target_metric", self.target_metric, get_args(TargetMetric))
+        check_choices(self)
         check_count("sustained", self.sustained)
-        check(0 < self.confidence < 1, "confidence", "a level between 0 and 1", self.confidence)
+        check(
+            is_number(self.confidence) and 0 < self.confidence < 1,
+            "confidence",
+            "a level between 0 and 1",
+            self.confidence,
+        )
         check_count("resamples", self.resamples, 99, MOST_LISTED)
         object.__setattr__(self, "targets", tuple(sorted(set(self.targets))))
         check(
-            self.headline_target is None or self.headline_target in self.targets,
+            self.headline_target is None or (is_number(self.headline_target) and self.headline_target in self.targets),
             "headline_target",
             f"one of the targets {', '.join(f'{target:g}' for target in self.targets)}",
             self.headline_target,

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ce_jax._checking import first_line
+from ce_jax._checking import check_one_of, first_line
 from ce_jax.comparing._arms import Arm
 from ce_jax.comparing._sense import check_targets
 from ce_jax.comparing._task import Task
@@ -35,6 +35,10 @@ def check_task(task: Task) -> None:
     if task.batch > size:
         raise ValueError(f"train.batch_size: expected at most the {size} training examples, got {task.batch}")
     check_targets(task)
+    check_one_of("gradient", task.gradient, ("autodiff", "manual"))
+    sustained, times = task.analysis.sustained, len(task.evaluate_at)
+    if sustained > times:
+        raise ValueError(f"analysis.sustained: expected at most the {times} evaluations of a run, got {sustained}")
     _check_options(task)
     for arm in task.arms:
         _check_loss(task, arm)

@@ -78,7 +78,10 @@ def broadcast(array: Array, shape: Shape, name: str) -> Array:
 
 def check_labels(labels: ArrayLike, shape: Shape, axis: int) -> Integer[Array, "..."]:
     """Returns integer labels with a class axis of length 1; they are never broadcast."""
-    array = jnp.asarray(fitting_labels(labels))
+    fitting = fitting_labels(labels)
+    if isinstance(fitting, np.ndarray) and fitting.dtype.kind in "OSUMm":  # of which JAX's own error is about tracing
+        raise TypeError(f"labels: expected integers, got {fitting.dtype}; pass the index of the class of every row")
+    array = jnp.asarray(fitting)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"labels: expected integers, got {array.dtype}; for soft targets use the _with_targets form")
     expected = shape[:axis] + shape[axis + 1 :]

@@ -23,6 +23,8 @@ def given_labels(labels: Any) -> Any:
     """
     if isinstance(labels, jax.Array) or hasattr(labels, "__jax_array__"):
         return labels
+    if np.ma.is_masked(labels) and labels.dtype.kind in "iu":  # what a mask hides is no class
+        labels = labels.astype(object).filled(-1).tolist()
     if not isinstance(labels, np.ndarray | np.generic):
         leaves = jax.tree.leaves(labels)
         if any(isinstance(leaf, jax.Array) for leaf in leaves):
@@ -42,6 +44,8 @@ def fitting_labels(labels: Any) -> Any:
     `jax.vmap` has lost its upper bits before the function is entered.
     """
     array = given_labels(labels)
+    if isinstance(array, np.ndarray) and not array.dtype.isnative:  # which JAX does not take
+        array = array.astype(array.dtype.newbyteorder("="))
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuO" or np.can_cast(array.dtype, np.int32):
         return array
     if array.dtype.kind == "O" and not all(type(one) is int for one in array.flat):

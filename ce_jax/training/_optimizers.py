@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ce_jax._checking import check, first_line, nearest
+from ce_jax._checking import check, check_one_of, first_line, nearest
 from ce_jax.training._schedules import scheduled
 
 DECAY = "weight_decay"
@@ -83,7 +83,8 @@ def check_options(name: str, options: Mapping[str, Any] | None) -> None:
     Traceback (most recent call last):
     ValueError: optimizer_options: b1: expected a number, got 'high'
     """
-    parameters = inspect.signature(_maker(name)).parameters if name in optimizer_names() else {}
+    check_one_of("optimizer", name, optimizer_names())
+    parameters = inspect.signature(_maker(name)).parameters
     for option, value in (options or {}).items():
         default = parameters[option].default if option in parameters else None
         switch = isinstance(value, bool | np.bool_)
@@ -101,10 +102,7 @@ def check_options(name: str, options: Mapping[str, Any] | None) -> None:
 
 def option_names(name: str) -> tuple[str, ...]:
     """Names of the options of an optimizer, beside its learning rate."""
-    if name not in optimizer_names():
-        raise ValueError(
-            f"optimizer: expected one of {', '.join(optimizer_names())}, got {name!r}{nearest(name, optimizer_names())}"
-        )
+    check_one_of("optimizer", name, optimizer_names())
     known = [option for option in inspect.signature(_maker(name)).parameters if option != "learning_rate"]
     own = any(option.startswith(DECAY) and not option.endswith("mask") for option in known)
     return (*known,) if own else (*known, DECAY)

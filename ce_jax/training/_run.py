@@ -219,7 +219,7 @@ def make_train(
     steps = np.asarray(evaluate_at, np.int32)
     if steps[0] != 0 or np.any(np.diff(steps) <= 0):
         raise ValueError(f"evaluate_at: expected increasing steps that start at 0, got {tuple(evaluate_at)}")
-    if gradient not in ("autodiff", "manual"):
+    if not isinstance(gradient, str) or gradient not in ("autodiff", "manual"):
         raise ValueError(f"gradient: expected 'autodiff' or 'manual', got {gradient!r}")
     if gradient == "manual" and loss.grad is None:
         raise ValueError(f"gradient: expected 'autodiff', as {loss.name} has no hand-written gradient, got 'manual'")

@@ -120,6 +120,8 @@ def _write(folder: Path, workload: Workload, curves: Curves, provenance: dict[st
     write_json(folder / "config.json", resolved)
     write_arrays(folder / "curves.npz", curves.to_arrays())
     write_table(folder, run_table(flatten(resolved), curves, tuning, config.analysis))
-    data = account_record(workload.dataset, findings(workload))
-    write_json(folder / "summary.json", summarise(describe(workload), curves, tuning, config.analysis) | {"data": data})
+    summary = summarise(describe(workload), curves, tuning, config.analysis)
+    if ":" in config.dataset:  # of a file; a known data set is told by its name, and its summary is that of `compare`
+        summary["data"] = account_record(workload.dataset, findings(workload))
+    write_json(folder / "summary.json", summary)
     write_json(folder / "provenance.json", with_checksums(provenance, folder))
