@@ -24,8 +24,7 @@ def find_config(path: Path) -> Path:
     """
     if path.exists() and not (path.is_dir() and not path.suffix):  # what is no file is said by whoever reads it
         return path
-    own = path.with_name(path.name + ".toml")
-    if path.name and not path.suffix and own.is_file():
+    if path.name and not path.suffix and (own := path.with_name(path.name + ".toml")).is_file():
         return own
     names = {form: file for file in shipped() for form in (file.stem, file.name, f"configs/{file.name}")}
     if found := names.get(path.as_posix()):

@@ -1,13 +1,13 @@
 """index.html of a folder of results: a line for every run in it, newest first, that links to the page of the run."""
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 from ce_jax import comparing
 
 from ..errors import UserError
+from ..files import read_json
 from .html import write_page
 
 INDEX = "index.html"
@@ -55,7 +55,7 @@ def _entry(run_dir: Path) -> Entry | None:
     if name.endswith("-joined"):
         return None  # the runs it joins have lines of their own
     try:
-        summary, provenance = (_read(run_dir / f"{part}.json") for part in ("summary", "provenance"))
+        summary, provenance = (read_json(run_dir / f"{part}.json") for part in ("summary", "provenance"))
         return Entry(
             when=str(provenance["utc"])[:16].replace("T", " "),
             name=name,
@@ -66,7 +66,3 @@ def _entry(run_dir: Path) -> Entry | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return Entry("", name, "", "cannot be read back; run it again with --fresh", link, None, True)
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

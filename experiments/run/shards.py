@@ -38,6 +38,9 @@ class Shard(NamedTuple):
         return [str(shard) for shard in shards if set(positions) & set(shard.share(total))]
 
 
+MOST_SHARES = 10**5
+
+
 def parse_shard(text: str, where: str = "--shard") -> Shard | None:
     """`I/N`; None for 1/1, which is a whole run.
 
@@ -49,8 +52,8 @@ def parse_shard(text: str, where: str = "--shard") -> Shard | None:
     """
     match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     shard = Shard(int(match[1]), int(match[2])) if match else None
-    if shard is None or not 1 <= shard.number <= shard.of:
-        raise UserError(f"{where}: expected I/N with I from 1 to N, such as 2/4, got {text!r}")
+    if shard is None or not 1 <= shard.number <= shard.of <= MOST_SHARES:  # they are listed one by one
+        raise UserError(f"{where}: expected I/N with I from 1 to N, at most {MOST_SHARES:,}, such as 2/4, got {text!r}")
     return shard if shard.of > 1 else None
 
 

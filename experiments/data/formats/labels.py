@@ -47,6 +47,8 @@ def guess_label(columns: Sequence[str], find_texts: Callable[[], Sequence[str]])
 def label_text(values: pl.Series, what: str) -> pl.Series:
     """Labels of any type as text without blanks around it."""
     try:
+        if values.dtype.is_nested():  # a record has a text, too
+            raise pl.exceptions.InvalidOperationError(str(values.dtype))
         return values.cast(pl.String).str.strip_chars()
     except pl.exceptions.PolarsError:
         raise UserError(f"{what}: expected one label per row, got {values.dtype} values") from None
