@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -71,7 +72,20 @@ def test_a_run_folder_is_complete(finished):
         "summary.json",
         "figures",
         "report.html",
+        "README.txt",
     } == present
+
+
+def test_the_read_me_opens_what_it_names(finished, monkeypatch, capsys):
+    text = (finished / "README.txt").read_text(encoding="utf-8")
+    named = {line.split()[0] for line in text.splitlines() if re.match(r"[\w.]+  ", line)}
+    assert named <= {path.name for path in finished.iterdir()}
+    monkeypatch.chdir(finished)
+    for line in text.splitlines()[-2:]:
+        exec(line, {})
+    shown = capsys.readouterr().out
+    assert "learning_rates/cross_entropy" in shown
+    assert "shape: (" in shown
     assert {path.suffix for path in (folder / "figures").iterdir()} == {".svg", ".png"}
     summary = json.loads((folder / "summary.json").read_text())
     curves = read_arrays(folder / "curves.npz")

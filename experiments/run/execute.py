@@ -9,7 +9,7 @@ from ce_jax.comparing import Curves, Listener, joined_seeds, summarise, tune_and
 
 from ..config import Config, as_dict, flatten
 from ..data import account_record
-from ..files import set_aside, write_arrays, write_json
+from ..files import set_aside, write_arrays, write_bytes, write_json
 from ..pages.finished import DamagedRun, read_run, with_checksums
 from ..pages.report import build_report
 from ..runtime import precision
@@ -114,6 +114,21 @@ def _finished(final: Path, say: Callable[[str], None]) -> bool:
     return True
 
 
+READ_ME = """One comparison of losses. report.html shows it; this folder holds every number behind it.
+
+summary.json     the comparison: what was found, with intervals
+runs.parquet     one row for each trained classifier: its loss, rate, seed and settings, and how it ended
+curves.npz       every curve: <loss>/<metric> is an array [R, S, E] over the R rates of learning_rates/<loss>, the S
+                 seeds of seeds (tuning seeds first) and the E evaluated steps of steps; NaN after a run has diverged.
+                 <loss>/test_class_accuracy is [R, S, K], of each class at the end
+config.json      every setting, defaults included
+provenance.json  versions, devices, commit, hash of the code, command, times, checksums
+
+import numpy; curves = numpy.load("curves.npz"); print(curves.files)
+import polars; runs = polars.read_parquet("runs.parquet"); print(runs)
+"""
+
+
 def _write(folder: Path, workload: Workload, curves: Curves, provenance: dict[str, Any]) -> None:
     config = workload.config
     resolved, tuning = as_dict(config), config.sweep.tuning_seeds
@@ -124,4 +139,5 @@ def _write(folder: Path, workload: Workload, curves: Curves, provenance: dict[st
     if ":" in config.dataset:  # of a file; a known data set is told by its name, and its summary is that of `compare`
         summary["data"] = account_record(workload.dataset, findings(workload))
     write_json(folder / "summary.json", summary)
+    write_bytes(folder / "README.txt", READ_ME.encode())
     write_json(folder / "provenance.json", with_checksums(provenance, folder))
