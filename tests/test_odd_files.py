@@ -438,7 +438,7 @@ def test_packed_files_that_hold_other_than_they_announce(tmp_path):
         ({"separator": '"'}, "separator: "),
         ({"encoding": "klingon"}, "encoding: expected the name of an encoding"),
         ({"encoding": "zip"}, "encoding: "),
-        ({"decimal": "x"}, "decimal: expected 'auto', '.' or ',', got 'x'"),
+        ({"decimal": "x"}, "decimal: expected one of auto, ., ,, got 'x'"),
         ({"header": "maybe"}, "header: expected 'auto', true or false, got 'maybe'"),
         ({"missing": "median"}, "missing: expected one of refuse, drop, mean, got 'median'; did you mean 'mean'"),
         ({"categories": "one-hot"}, "categories: expected .* did you mean 'onehot'"),

@@ -116,7 +116,7 @@ def test_the_command_checks_an_own_loss_first(name, code, tmp_path, monkeypatch)
     monkeypatch.setattr(command.measuring, "QUICK", {})
     monkeypatch.setattr(command, "error_against_margin", lambda *a, **k: {})
     monkeypatch.setattr(command, "margin_figure", lambda *a: None)
-    monkeypatch.setattr(command.canvas, "save", lambda *figure: None)
+    monkeypatch.setattr(command, "saved", lambda *figure: (None, None))
     loss = f"experiments.examples.own_loss:{name}" if name == "margin" else f"{__name__}:{name}"
     stream = io.StringIO()
     assert command.audit_command([loss], tmp_path, True, Console(file=stream, width=80)) == code

@@ -31,6 +31,7 @@ from ce_jax.sweeping import compiler_options
 from ce_jax.training import Hyperparameters, Splits
 
 from ..config import Config, fingerprint, identity
+from ..data.options import USES
 from ..files import read_arrays, read_sealed, set_aside, write_arrays, write_sealed
 from ..pages.canvas import Array
 from ..run.folder import open_run
@@ -146,7 +147,9 @@ def trained(
 
 def moved(config: Config, request: Request) -> Config:
     """The config with every seed moved as the request says."""
-    data = replace(config.data, generator_seed=config.data.generator_seed + request.seed)
+    data = config.data
+    if data.examples is not None or config.dataset in USES["generator_seed"][0]:  # others are not drawn
+        data = replace(data, generator_seed=data.generator_seed + request.seed)
     return replace(config, data=data, sweep=replace(config.sweep, first_seed=request.first_seed))
 
 
