@@ -26,7 +26,7 @@ from ce_jax.comparing._chosen import chosen_parts, listed, point_parts, search_s
 from ce_jax.comparing._compare import Comparison, compare, describe
 from ce_jax.comparing._cost import lane_cost
 from ce_jax.comparing._curves import Curves, LossCurves, joined_seeds, marked
-from ce_jax.comparing._drawn import KEPT, DrawnSplits, drawn_parts_of, make_splits, parts_of, split_drawer
+from ce_jax.comparing._drawn import KEPT, DrawnSplits, drawn_parts_of, make_splits, split_drawer
 from ce_jax.comparing._formats import (
     capital,
     count,
@@ -163,7 +163,6 @@ __all__ = [
     "pair_at",
     "pairs_at",
     "part_sizes",
-    "parts_of",
     "percent",
     "plan_task",
     "point_parts",

@@ -70,7 +70,11 @@ def make_splits(
     """
     class_names = class_names or tuple(map(str, range(int(labels.max()) + 1)))
     draw = split_drawer(inputs, labels, options, class_names)
-    return parts_of(draw, options, seeds, num_classes=len(class_names), dtype=dtype, feature_names=feature_names)
+    splits = drawn_parts_of(
+        draw, options, seeds, num_classes=len(class_names), dtype=dtype, feature_names=feature_names, kept=2**63
+    )
+    assert isinstance(splits, Splits)
+    return splits
 
 
 def split_drawer(
@@ -88,26 +92,6 @@ def split_drawer(
     return draw
 
 
-def parts_of(
-    draw: Callable[[int], Splits],
-    options: PartOptions,
-    seeds: Sequence[int],
-    *,
-    num_classes: int,
-    dtype: Any = "float32",
-    feature_names: Sequence[str] | None = None,
-) -> Splits:
-    """Scaled parts of every seed, with label noise, from `draw(seed) -> parts`, of the same sizes for every seed.
-
-    Leading axes and errors are those of `make_splits`.
-    """
-    splits = drawn_parts_of(
-        draw, options, seeds, num_classes=num_classes, dtype=dtype, feature_names=feature_names, kept=2**63
-    )
-    assert isinstance(splits, Splits)
-    return splits
-
-
 def drawn_parts_of(
     draw: Callable[[int], Splits],
     options: PartOptions,
@@ -118,7 +102,10 @@ def drawn_parts_of(
     feature_names: Sequence[str] | None = None,
     kept: int = KEPT,
 ) -> Splits | DrawnSplits:
-    """`parts_of`, but what would take more than `kept` bytes is only drawn when it is asked for.
+    """Scaled parts of every seed, with label noise, from `draw(seed) -> parts`, of the same sizes for every seed.
+
+    What would take more than `kept` bytes is only drawn when it is asked for. Leading axes and errors are those of
+    `make_splits`.
 
     >>> draw = split_drawer(np.arange(20.0)[:, None], np.arange(20) % 2, PartOptions(), ("a", "b"))
     >>> drawn_parts_of(draw, PartOptions(), range(1000), num_classes=2, kept=1000).of(slice(3)).test.labels.shape

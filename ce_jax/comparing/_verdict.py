@@ -20,6 +20,7 @@ from ce_jax.comparing._words import (
     level,
     pair_at,
     shown_target,
+    some_of,
     told_apart,
 )
 
@@ -219,5 +220,4 @@ def _untuned(summary: Summary, target: float) -> list[str]:
 
 
 def _on(names: Sequence[str], count: int) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"In {len(names)} of {count} workloads ({'; '.join(names[:MOST_NAMED])}{more})"
+    return f"In {len(names)} of {count} workloads ({some_of(names, '; ')})"

@@ -213,7 +213,7 @@ def joined_headline(summaries: Sequence[Summary]) -> str:
         which = [name for name, pair in pairs_of if pair.status in statuses]
         if which:
             of = "" if parts else f" of {len(compared)} workloads"
-            parts.append(f"in {len(which)}{of} ({_some(which)}) {short if parts else full}")
+            parts.append(f"in {len(which)}{of} ({some_of(which)}) {short if parts else full}")
     own = f"each loss at its own tuned {tuned_words(summaries[0])}"
     how = f"({level(summaries[0])} intervals; {own}; workloads are never pooled)"
     where = f"on {shared}: " if shared else ""
@@ -230,10 +230,10 @@ def told_apart(summaries: Sequence[Summary]) -> tuple[str, list[str]]:
     return " · ".join(shared), [" · ".join(rest) for rest in rests]
 
 
-def _some(names: Sequence[str]) -> str:
+def some_of(names: Sequence[str], between: str = ", ") -> str:
     """Names up to a few, then how many more there are."""
     more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return between.join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _told_by_start(summaries: Sequence[Summary]) -> str | None:
