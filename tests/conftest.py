@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -21,6 +22,8 @@ install_import_hook("ce_jax", "beartype.beartype")
 settings.register_profile("ce_jax", deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 settings.load_profile("ce_jax")
 
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
 
 @pytest.fixture(scope="module")
 def quick_compilation():
@@ -39,6 +42,18 @@ def own_cache(tmp_path_factory):
         yield
         jax.config.update("jax_compilation_cache_dir", None)
         compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for a module's tests; without it, or what drives it, they are skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser")
+    if BROWSER is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -10,8 +9,7 @@ from rich.console import Console
 
 from experiments.errors import UserError
 from experiments.explore import explore_command, golden, race, tuning
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from tests.browsing import watched
 
 
 @pytest.fixture(scope="module")
@@ -87,36 +85,17 @@ def test_golden_networks_train(page):
 # In a browser -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser")
-    if BROWSER is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def opened(browser, page):
-    """Open the page in a context of its own; its errors and requests are collected and must stay none."""
-    contexts, trouble = [], []
+    """Open the page, at an address within it, and wait for its self-check."""
+    with watched(browser) as open_page:
 
-    def open_page(address="", **context):
-        contexts.append(browser.new_context(**{"viewport": {"width": 1000, "height": 800}} | context))
-        view = contexts[-1].new_page()
-        view.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-        view.on("pageerror", lambda error: trouble.append(str(error)))
-        view.on("request", lambda request: request.url.startswith(("file:", "data:")) or trouble.append(request.url))
-        view.goto(page.as_uri() + address)
-        view.wait_for_selector("#self-check[data-passed]")
-        return view
+        def checked(address="", **context):
+            view = open_page(page.as_uri() + address, **context)
+            view.wait_for_selector("#self-check[data-passed]")
+            return view
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert trouble == []
+        yield checked
 
 
 def picture(view, name):

@@ -1,19 +1,18 @@
 """What a report's page holds beside its numbers, and how it behaves in a browser where one is at hand."""
 
 import csv
+import functools
 import io
 import json
 import re
-import shutil
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
 from experiments.pages import canvas, charts, report, series
+from tests.browsing import watched
 from tests.test_report import Page, make_run
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="module")
@@ -93,35 +92,11 @@ def test_the_values_embedded_are_those_of_each_panel_and_the_page_stays_small(so
 # In a browser -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser")
-    if BROWSER is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def opened(browser, run_dir):
-    """Open the page; its errors and requests are collected and must stay none."""
-    contexts, trouble = [], []
-
-    def open_page(**context):
-        contexts.append(browser.new_context(**{"viewport": {"width": 1000, "height": 800}} | context))
-        view = contexts[-1].new_page()
-        view.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-        view.on("pageerror", lambda error: trouble.append(str(error)))
-        view.on("request", lambda request: request.url.startswith(("file:", "data:")) or trouble.append(request.url))
-        view.goto((run_dir / "report.html").as_uri())
-        return view
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert trouble == []
+    """Open the page."""
+    with watched(browser) as open_page:
+        yield functools.partial(open_page, (run_dir / "report.html").as_uri())
 
 
 @pytest.mark.slow
