@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ SEAL = "sha256"
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that it exists whole or not at all, power cut included."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -51,6 +52,16 @@ def make_folder(out: Path) -> None:
     """
     with usable_folder(out):
         out.mkdir(parents=True, exist_ok=True)
+
+
+def check_folder(out: Path) -> None:
+    """Ask for the folder that --out names, which is not made yet, so that one that cannot be is told before any work.
+
+    Raises:
+      UserError: it cannot be looked at.
+    """
+    with usable_folder(out), contextlib.suppress(FileNotFoundError):
+        out.stat()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Shards of one run: any order and any overlap give the result of a whole run; locks; what a scheduler says."""
 
+import contextlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +15,7 @@ from experiments.errors import UserError
 from experiments.files import read_arrays
 from experiments.run import execute
 from experiments.run.execute import run_workload
-from experiments.run.folder import open_run
+from experiments.run.folder import UnfinishedRun, open_run
 from experiments.run.shards import Shard, parse_shard, scheduled_shard
 from tests.small_run import run, the_folder
 
@@ -237,3 +238,27 @@ def test_an_array_task_does_its_share_unless_told_otherwise(config, tmp_path, mo
     assert "shard 2/2 is done" in capsys.readouterr().out
     assert run(config, tmp_path, *WORDS, "--shard", "1/1") == 0
     assert "report.html" in capsys.readouterr().out
+
+
+def test_parts_that_another_shard_reads_are_there(whole, config, tmp_path, monkeypatch):
+    """Two shards that read the same parts at the end must not each take the other one for still at work."""
+    name, (one,) = load_config(config, WORDS)
+
+    def work(number):
+        return run_workload(name, one, tmp_path, ["test"], Listener(), shard=Shard(number, 2))
+
+    assert work(1).waiting is not None
+    # Whoever asks and does not wait finds another one at the file.
+    monkeypatch.setattr(UnfinishedRun, "claim", lambda run, path, *, wait: contextlib.nullcontext(wait))
+    assert work(2).waiting is None
+    assert_same(the_folder(tmp_path), whole)
+
+
+def test_a_damaged_part_is_set_aside_by_the_one_that_has_claimed_it(tmp_path):
+    with open_run(tmp_path / "run") as run:
+        path = run.part({"wave": 1})
+        path.write_bytes(b"torn")
+        assert run.load_part(path, claimed=False) is None
+        assert path.exists()
+        assert run.load_part(path) is None
+        assert not path.exists()

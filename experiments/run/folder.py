@@ -95,13 +95,14 @@ class UnfinishedRun:
         return self.parts / (hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20] + ".npz")
 
     def load_part(
-        self, path: Path, fits: Callable[[dict[str, np.ndarray]], bool] = lambda part: True
+        self, path: Path, fits: Callable[[dict[str, np.ndarray]], bool] = lambda part: True, *, claimed: bool = True
     ) -> dict[str, np.ndarray] | None:
         """A finished wave, or None where there is none; a damaged file is set aside, never used and never deleted.
 
         Args:
           path: of the wave.
           fits: whether what a whole file holds is what belongs there.
+          claimed: whether no other shard is at this file; if one is, a damaged file is its to set aside.
         """
         try:
             part = read_arrays(path, sealed=True)
@@ -111,6 +112,8 @@ class UnfinishedRun:
             return None
         except (ValueError, OSError):
             pass
+        if not claimed:
+            return None
         self.warn(f"damaged, set aside, and its work done again: {set_aside(path)}")
         return None
 

@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..files import write_arrays
 from ..source import source
 from .distributed import agreed, leads
-from .folder import UnfinishedRun
+from .folder import PLAN, UnfinishedRun
 from .planning import kept_plan, plan_for
 from .shards import PartsMissing, Shard
 
@@ -42,7 +42,7 @@ class StoringTrainer:
           budget: as in `plan_for`; plan: in its place. Either is for a run that has no plan yet.
         """
         self.task, self.run, self.listener, self.shard, self.compute = task, run, listener, shard, compute
-        with run.claim(run.folder / "plan.json", wait=True):  # all shards cut the work alike
+        with run.claim(run.folder / PLAN, wait=True):  # all shards cut the work alike
             self.plan = agreed(lambda: kept_plan(run.folder, plan or plan_for(task, budget), run.warn))
         if self.plan.devices < jax.process_count():
             raise UserError(
@@ -92,7 +92,8 @@ class StoringTrainer:
         path = self.run.part({"source": source(), **wave.key})
         checkpoint = path.with_suffix(".checkpoint.npz")
         with self.run.claim(path, wait=wait) as free:
-            part = agreed(lambda: self.run.load_part(path, lambda part: self._fits(wave, part))) if free else None
+            # Another shard that has claimed a part may be reading it, as this one is about to: it is whole then.
+            part = agreed(lambda: self.run.load_part(path, lambda part: self._fits(wave, part), claimed=free))
             if part is not None:
                 if compute:
                     self._spared(wave)
