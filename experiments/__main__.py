@@ -73,7 +73,7 @@ def run(
             return dry_run_command(*named, out, console, shard, memory)
         from .run.command import run_command
 
-        return run_command(config, overrides, out, dry_run, fresh, _command(), console, shard, distributed, memory)
+        return run_command(*named, out, dry_run, fresh, _command(), console, shard, distributed, memory)
 
 
 @app.command

@@ -24,6 +24,7 @@ from .data import (
     load_dataset,
 )
 from .data.check import UNEVEN
+from .data.readers import READERS
 from .errors import UserError
 from .names import program
 from .run.workload import load_workload
@@ -231,6 +232,6 @@ def _said(dataset: Dataset) -> list[str]:
 def _spec(file: Path) -> str:
     """The data set as a config names it."""
     kind, colon, _ = str(file).partition(":")
-    if colon and kind in ("csv", "parquet", "npz", "idx"):
+    if colon and kind in READERS:
         return str(file)
     return f"{'idx' if file.is_dir() else FORMATS.get(file.suffix.lower(), 'csv')}:{file}"

@@ -96,7 +96,7 @@ def keep_traceback(error: BaseException, command: Sequence[str], folders: Iterab
     Args:
       error: what was raised; command: the words that led to it; folders: that may be there and may be writable.
     """
-    told = f"{type(error).__name__}: {first_line(error) if isinstance(error, Exception) else error}"
+    told = f"{type(error).__name__}: {first_line(error)}"
     lines = [shlex.join(command), "", *traceback.format_exception(error)]
     content = "\n".join(lines).encode("utf-8", "backslashreplace")
     name = f"error-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}.txt"

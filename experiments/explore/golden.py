@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ce_jax import LOSSES, Layer, Loss, backprop, mlp
+from ce_jax import LOSSES, Layer, Loss, backprop, hand_written, mlp
 
 from .race import Race
 
@@ -47,25 +47,20 @@ def _loss(beta: float) -> tuple[Loss, dict[str, float]]:
 def _row(logits: tuple[float, ...], label: int, beta: float) -> dict[str, Any]:
     loss, options = _loss(beta)
     z, y = jnp.asarray(logits), jnp.asarray(label)
-    value, slope = loss.value(z, y, **options), _by_hand(loss, z, y, options)
+    value, slope = loss.value(z, y, **options), hand_written(loss)(z, y, **options)
     return {"logits": logits, "label": label, "beta": beta, "loss": float(value), "gradient": slope.tolist()}
-
-
-def _by_hand(loss: Loss, logits: Array, label: Array, options: dict[str, float]) -> Array:
-    assert loss.grad is not None
-    return loss.grad(logits, label, **options)
 
 
 def _descent(beta: float) -> dict[str, Any]:
     """Steps of gradient descent on three logits until the label's probability has the target."""
     loss, options = _loss(beta)
-    start, label = jnp.asarray((0.0, LEAD, 0.0)), jnp.asarray(0)
+    start, label, slope = jnp.asarray((0.0, LEAD, 0.0)), jnp.asarray(0), hand_written(loss)
 
     def short(state: tuple[Array, Array]) -> Array:
         return jax.nn.softmax(state[0])[0] < TARGET
 
     def step(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        return state[0] - RATE * _by_hand(loss, state[0], label, options), state[1] + 1
+        return state[0] - RATE * slope(state[0], label, **options), state[1] + 1
 
     steps = jax.lax.while_loop(short, step, (start, jnp.asarray(0)))[1]
     common = {"logits": start.tolist(), "label": 0, "rate": RATE, "target": TARGET}

@@ -1,6 +1,5 @@
 """The explorer's race: the points, the start and the learning rates that its two networks get."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 from ce_jax.comparing import scaled
 
 from ..data import builtin
+from ..files import read_json
 
 NUM_CLASSES, HIDDEN, PER_CLASS = 3, 16, 50
 STEPS = 400
@@ -82,4 +82,4 @@ def setting(dataset: str, spread: float, noise: float, imbalance: int) -> str:
 
 def best_rates() -> dict[str, list[float]]:
     """{setting: rates of cross-entropy and of SSR}, as `python -m experiments.explore.tuning` found them."""
-    return json.loads(RATES.read_text(encoding="utf-8"))["rates"]
+    return read_json(RATES)["rates"]

@@ -8,6 +8,7 @@ from ce_jax import comparing
 
 from ..errors import UserError
 from ..files import read_json
+from .finished import MISFITS
 from .html import write_page
 
 INDEX = "index.html"
@@ -64,5 +65,5 @@ def _entry(run_dir: Path) -> Entry | None:
             page=link,
             seconds=provenance["compile_seconds"] + provenance["run_seconds"],
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (OSError, *MISFITS):
         return Entry("", name, "", "cannot be read back; run it again with --fresh", link, None, True)

@@ -1,6 +1,5 @@
 """What `run` and `report` do: read the input, call the modules below, show the result."""
 
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +9,11 @@ from rich.text import Text
 
 from ce_jax.comparing import AnalysisOptions, headline, text_table
 
-from ..config import Config, build, flatten, load_config
+from ..config import Config, build, flatten
 from ..errors import UserError
-from ..files import read_json, usable_folder
+from ..files import check_folder, read_json
 from ..names import program
-from ..pages.finished import read_run, stored_in
+from ..pages.finished import FinishedRun, read_run, stored_in
 from ..pages.index import INDEX, write_index
 from ..pages.report import build_report
 from ..progress import shown_on
@@ -24,6 +23,7 @@ from .dry import dry_run_of
 from .execute import run_workload
 from .joining import JOINED, join, report_joined, show
 from .naming import run_names
+from .planning import in_bytes
 from .provenance import made_by_other_code, run_name
 from .runs_table import run_table, write_table
 from .shards import parse_shard, scheduled_shard
@@ -31,8 +31,8 @@ from .workload import load_workload
 
 
 def run_command(
-    config: Path,
-    overrides: Sequence[str],
+    name: str,
+    workloads: Sequence[Config],
     out: Path,
     dry_run: bool,
     fresh: bool,
@@ -43,7 +43,6 @@ def run_command(
     memory: float | None = None,
 ) -> int:
     """`run`: every workload of a config, then the table and where the pages are."""
-    name, workloads = load_config(config, overrides)
     if shard is None and distributed is not None:
         shard = "1/1"  # a pod's index is then that of a process, which JAX reads
     share = parse_shard(shard) if shard is not None else scheduled_shard(os.environ)
@@ -51,15 +50,14 @@ def run_command(
         raise UserError("--distributed: cannot be combined with --shard; both say which part of the work is whose")
     if share and fresh:
         raise UserError("--fresh: shards add to what is there; delete the run's folder before the first one instead")
-    with usable_folder(out), contextlib.suppress(FileNotFoundError):
-        out.stat()
+    check_folder(out)
     prepare_jax()
     if distributed is not None:
         connect(distributed)
         console = console if leads() else Console(quiet=True)
-    budget = None if memory is None else int(memory * 2**20)
     if dry_run:
-        return dry_run_of(name, workloads, console, budget)
+        return dry_run_of(name, workloads, console, memory)
+    budget = in_bytes(memory)
     folders, waiting = [], False
     for number, (run, one) in enumerate(zip(run_names(name, workloads), workloads, strict=True), 1):
         of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
@@ -102,13 +100,13 @@ def report_command(run_dir: Path, console: Console) -> int:
     partial = run_dir.with_name(run_dir.name.removesuffix(".partial") + ".partial")
     if (partial / "config.json").exists() and not (run_dir / "summary.json").exists():
         run_dir = _put_together(partial, console)
-        page = run_dir / "report.html"
+        page, summary = run_dir / "report.html", read_run(run_dir).summary
     else:
-        read_run(run_dir)
+        run = read_run(run_dir)
+        summary = run.summary
         with stored_in(run_dir):
-            _mend_table(run_dir, console)
+            _mend_table(run, run_dir, console)
             page = build_report(run_dir)
-    summary = read_run(run_dir).summary
     with stored_in(run_dir):
         console.print(headline(summary), markup=False)
         console.print(f"\n{text_table([summary])}\n", markup=False, soft_wrap=True)
@@ -116,9 +114,8 @@ def report_command(run_dir: Path, console: Console) -> int:
     return 0
 
 
-def _mend_table(run_dir: Path, console: Console) -> None:
+def _mend_table(run: FinishedRun, run_dir: Path, console: Console) -> None:
     """Write runs.parquet again, and say so, where it does not hold what the curves say."""
-    run = read_run(run_dir)
     analysis = build(AnalysisOptions, run.config["analysis"], str(run_dir / "config.json"))
     table = run_table(flatten(run.config), run.curves, run.config["sweep"]["tuning_seeds"], analysis)
     if write_table(run_dir, table):

@@ -1,6 +1,5 @@
 """What `run --dry-run` shows: one workload in full, several of them as a table."""
 
-import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ from ce_jax.sweeping import Plan, row_block
 from ce_jax.training import segments
 
 from ..config import Config, identity
-from ..files import usable_folder
+from ..files import check_folder
 from ..runtime import precision, prepare_jax
 from .naming import run_names
-from .planning import plan_for
+from .planning import in_bytes, plan_for
 from .provenance import run_name
 from .shards import parse_shard
-from .workload import Workload, data_lines, load_workload
+from .workload import Workload, data_lines, findings, load_workload
 
 
 class Planned(NamedTuple):
@@ -43,16 +42,15 @@ def dry_run_command(
     """`run --dry-run` in one process; arguments as those of `run_command`."""
     if shard is not None:
         parse_shard(shard)
-    with usable_folder(out), contextlib.suppress(FileNotFoundError):
-        out.stat()
+    check_folder(out)
     prepare_jax()
-    return dry_run_of(name, workloads, console, None if memory is None else int(memory * 2**20))
+    return dry_run_of(name, workloads, console, memory)
 
 
-def dry_run_of(name: str, workloads: Sequence[Config], console: Console, budget: int | None) -> int:
+def dry_run_of(name: str, workloads: Sequence[Config], console: Console, memory: float | None) -> int:
     """Show what would be run; nothing is computed or written."""
     named = zip(run_names(name, workloads), workloads, strict=True)
-    planned = [_planned(run, config, budget) for run, config in named]
+    planned = [_planned(run, config, in_bytes(memory)) for run, config in named]
     if len(planned) > 1:
         lines = _table(planned)
     else:
@@ -96,7 +94,10 @@ def _lines(planned: Planned) -> list[str]:
         "estimated memory": f"{planned.memory / 2**20:,.1f} MiB a wave",
         "expected time": f"{_about(planned.seconds)} of training, roughly; compiling comes on top",
     }
-    return [*data_lines(planned.workload), *(f"{key:18} {value}" for key, value in shown.items() if value)]
+    return [
+        *data_lines(planned.workload, findings(planned.workload)),
+        *(f"{key:18} {value}" for key, value in shown.items() if value),
+    ]
 
 
 def _table(every: Sequence[Planned]) -> list[str]:
@@ -120,7 +121,9 @@ def _table(every: Sequence[Planned]) -> list[str]:
     rows.append(("total", *[""] * 4, *(f"{n:,}" for n in of_all), f"{most / 2**20:,.1f}", _about(seconds)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    data = dict.fromkeys(tuple(data_lines(one.workload)) for one in every)  # workloads may share theirs
+    data = dict.fromkeys(
+        tuple(data_lines(one.workload, findings(one.workload))) for one in every
+    )  # workloads may share theirs
     more = {f"classifiers:{text}" for one in every if (text := _more(one.workload.config.sweep))}
     folders = [f"run folder         {one.folder}" for one in every]
     return [*(line for told in data for line in (*told, "")), *lines, "", *more, *folders]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ce_jax.comparing import Curves, Listener, joined_seeds, summarise, tune_and_report
 
 from ..config import Config, as_dict, flatten
-from ..data import account_record
+from ..data import Finding, account_record
 from ..files import set_aside, write_arrays, write_bytes, write_json
 from ..pages.finished import DamagedRun, read_run, with_checksums
 from ..pages.report import build_report
@@ -59,7 +59,8 @@ def run_workload(
     """
     with precision(config.train.dtype):
         workload = load_workload(name, config)
-        for line in data_lines(workload):
+        found = findings(workload)
+        for line in data_lines(workload, found):
             listener.say(line)
         final = agreed(lambda: folder_of(run_name(workload), out))
         if agreed(lambda: not fresh and (_finished(final, listener.say) if compute else final.exists())):
@@ -82,7 +83,7 @@ def run_workload(
             seconds = time.perf_counter() - begin
             if leads():
                 made = provenance(command, trainer.compile_seconds, seconds)
-                _write(run.folder, workload, joined_seeds(trained.tuning, trained.fresh), made)
+                _write(run.folder, workload, found, joined_seeds(trained.tuning, trained.fresh), made)
                 _finish(run)
     return Outcome(final, False)
 
@@ -129,7 +130,9 @@ import polars; runs = polars.read_parquet("runs.parquet"); print(runs)
 """
 
 
-def _write(folder: Path, workload: Workload, curves: Curves, provenance: dict[str, Any]) -> None:
+def _write(
+    folder: Path, workload: Workload, found: Sequence[Finding], curves: Curves, provenance: dict[str, Any]
+) -> None:
     config = workload.config
     resolved, tuning = as_dict(config), config.sweep.tuning_seeds
     write_json(folder / "config.json", resolved)
@@ -137,7 +140,7 @@ def _write(folder: Path, workload: Workload, curves: Curves, provenance: dict[st
     write_table(folder, run_table(flatten(resolved), curves, tuning, config.analysis))
     summary = summarise(describe(workload), curves, tuning, config.analysis)
     if ":" in config.dataset:  # of a file; a known data set is told by its name, and its summary is that of `compare`
-        summary["data"] = account_record(workload.dataset, findings(workload))
+        summary["data"] = account_record(workload.dataset, found)
     write_json(folder / "summary.json", summary)
     write_bytes(folder / "README.txt", READ_ME.encode())
     write_json(folder / "provenance.json", with_checksums(provenance, folder))

@@ -12,6 +12,7 @@ from ce_jax.sweeping import Plan
 from ..errors import UserError
 from ..files import read_sealed, set_aside, write_sealed
 from .fitting import Need, machine_memory, refuse_beyond
+from .folder import PLAN
 
 
 def plan_for(task: Task, budget: int | None = None) -> Plan:
@@ -36,6 +37,11 @@ def plan_for(task: Task, budget: int | None = None) -> Plan:
             f"got {budget / 2**20:.3g}"
         )
     return plan_task(task, budget, data=False)
+
+
+def in_bytes(memory: float | None) -> int | None:
+    """What --memory says in MiB as a budget in bytes."""
+    return None if memory is None else int(memory * 2**20)
 
 
 def device_memory() -> int:
@@ -64,7 +70,7 @@ def kept_plan(folder: Path, plan: Plan, warn: Callable[[str], None] = lambda mes
     Only the number of devices may differ: fewer ones that divide the wave's seeds compute the same lanes. A damaged
     plan is set aside: what is stored of waves that the new one cuts alike is still of use.
     """
-    path = folder / "plan.json"
+    path = folder / PLAN
     try:
         kept = Plan(**read_sealed(path))
     except FileNotFoundError:

@@ -3,6 +3,7 @@
 import math
 import sysconfig
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,9 +71,9 @@ def findings(workload: Workload) -> list[Finding]:
     return [*examine(workload.dataset), *(Finding("target", text) for text in target_warnings(workload.task))]
 
 
-def data_lines(workload: Workload) -> list[str]:
-    """What was taken of the data and what is odd about them, as lines of plain text."""
-    return [*account_lines(workload.dataset.account), *finding_lines(findings(workload))]
+def data_lines(workload: Workload, found: Sequence[Finding]) -> list[str]:
+    """What was taken of the data, and the `findings` about them, as lines of plain text."""
+    return [*account_lines(workload.dataset.account), *finding_lines(found)]
 
 
 def find_loss(name: str) -> Loss:
