@@ -194,7 +194,7 @@ def bench(*names: str, out: Path = Path("results/bench"), runs: int = 7) -> int:
     Example: `ce-jax bench loss --runs 3`
 
     Args:
-      names: suites: loss, sweep or scaling; all of them if none is given.
+      names: suites (loss, sweep, scaling) or points of sweep such as cnn-small; every suite if none is given.
       out: folder for bench.json.
       runs: rounds; medians are taken over them.
     """

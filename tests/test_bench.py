@@ -23,7 +23,7 @@ def tiny(monkeypatch):
 @pytest.mark.slow
 def test_bench_json_is_as_declared(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sweeps, "have_torch", lambda: False)
-    assert main(["bench", "sweep", "--out", str(tmp_path)]) == 0
+    assert main(["bench", "small", "--out", str(tmp_path)]) == 0
     stored = json.loads((tmp_path / "bench.json").read_text())
     assert {"schema", "device", "versions", "limits", "points"} == set(stored)
     (point,) = stored["points"]

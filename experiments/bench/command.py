@@ -13,6 +13,7 @@ from ce_jax.auditing import have_torch
 from ..errors import UserError, nearest
 from ..files import make_folder, write_json
 from ..runtime import prepare_jax
+from . import tasks
 from .losses import loss_points
 from .scaling import fit, scaling_points, segment_overhead
 from .sweeps import sweep_points
@@ -26,10 +27,11 @@ POD = {"lanes": 10_000_000, "steps": 1000, "devices": 4096}
 
 
 def bench_command(names: Sequence[str], out: Path, runs: int, console: Console) -> int:
-    """`bench`: measure the suites named (all by default), print a line for each point, write `out/bench.json`."""
+    """`bench`: measure the suites or sweep points named (all suites by default), print a line for each point, write `out/bench.json`."""
+    known = (*SUITES, *tasks.SPECS)
     for name in names:
-        if name not in SUITES:
-            raise UserError(f"bench: expected one of {', '.join(SUITES)}, got {name!r}{nearest(name, SUITES)}")
+        if name not in known:
+            raise UserError(f"bench: expected one of {', '.join(known)}, got {name!r}{nearest(name, known)}")
     if runs < LEAST_RUNS:
         raise UserError(f"--runs: expected at least {LEAST_RUNS}, got {runs}")
     if not have_torch():
@@ -54,8 +56,10 @@ def bench_command(names: Sequence[str], out: Path, runs: int, console: Console) 
 
 def _points(suites: Sequence[str], runs: int, limits: dict[str, float]) -> Iterator[Point]:
     for suite in suites:
-        if suite != "scaling":
-            yield from loss_points(runs) if suite == "loss" else sweep_points(runs, limits)
+        if suite == "loss":
+            yield from loss_points(runs)
+        elif suite != "scaling":
+            yield from sweep_points(runs, limits, () if suite == "sweep" else (suite,))
 
 
 def _store(path: Path, points: Sequence[Point], limits: dict[str, float]) -> None:

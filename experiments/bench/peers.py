@@ -16,7 +16,7 @@ from .tasks import Task
 from .timing import Call
 
 FEW_STEPS = 20
-"""Steps timed of PyTorch's vmap, whose rate does not depend on how many follow; all of them would take minutes."""
+"""Steps timed of a vmap that takes minutes for all of them: its rate does not depend on how many follow."""
 RATE = 0.05
 
 
@@ -84,6 +84,11 @@ def torch_vmap(task: Task) -> Call:
     return call
 
 
+def vmap_steps(task: Task) -> int:
+    """How many steps of `jax_vmap` are timed: all but where the network is convolutional."""
+    return FEW_STEPS if task.network.products[0].rows > 1 else task.steps
+
+
 def _mean_loss(apply: Any) -> Any:
     loss = FORMULAS["optax"]["cross_entropy"]
 
@@ -119,17 +124,17 @@ def jax_loop(task: Task) -> Call:
 def jax_vmap(task: Task) -> Call:
     """`jax.vmap` over seeds of a whole `lax.scan` of optax steps, written in the obvious way."""
     optimizer, gradient = optax.sgd(RATE), jax.grad(_mean_loss(task.network.written))
-    size, batch = len(task.inputs), task.batch
+    size, batch, steps = len(task.inputs), task.batch, vmap_steps(task)
 
     def train(key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Any:
         params = task.network.ours.init(key, inputs, task.num_classes)
         if batch is None:
-            batches = jnp.zeros((task.steps, 0), jnp.int32)
+            batches = jnp.zeros((steps, 0), jnp.int32)
         else:
             per_epoch = size // batch
-            keys = jax.random.split(key, -(-task.steps // per_epoch))
+            keys = jax.random.split(key, -(-steps // per_epoch))
             orders = jax.vmap(lambda k: jax.random.permutation(k, size)[: per_epoch * batch])(keys)
-            batches = orders.reshape(-1, batch)[: task.steps]
+            batches = orders.reshape(-1, batch)[:steps]
 
         def step(carry: Any, chosen: jax.Array) -> Any:
             params, state = carry

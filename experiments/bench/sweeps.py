@@ -1,7 +1,7 @@
 """Suite `sweep`: classifier-steps a second of plain SGD on cross-entropy, beside what a user would write instead."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from ce_jax.training import Hyperparameters, make_train
 
 from . import peers
 from .networks import flops
-from .tasks import Task, every_task
+from .tasks import Task, chosen_tasks
 from .timing import Call, Point, median_seconds, ratio_to_best
 
 
@@ -31,9 +31,9 @@ class Ours(NamedTuple):
     temp_bytes: int | None
 
 
-def sweep_points(runs: int, limits: dict[str, float]) -> Iterator[Point]:
-    """Measure every sweep point, one at a time."""
-    for task in every_task():
+def sweep_points(runs: int, limits: dict[str, float], names: Sequence[str] = ()) -> Iterator[Point]:
+    """Measure every sweep point, or those named, one at a time."""
+    for task in chosen_tasks(names):
         yield _point(task, runs, limits)
 
 
@@ -45,7 +45,7 @@ def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
         "PyTorch loop": (peers.torch_loop(task) if have_torch() else None, task.steps),
         "PyTorch vmap": (peers.torch_vmap(task) if have_torch() else None, task.lanes * peers.FEW_STEPS),
         "JAX loop": (peers.jax_loop(task), task.steps),
-        "jax.vmap of optax scan": (peers.jax_vmap(task), task.lanes * task.steps),
+        "jax.vmap of optax scan": (peers.jax_vmap(task), task.lanes * peers.vmap_steps(task)),
     }
     seconds = median_seconds({name: call for name, (call, _) in calls.items()}, runs)
     rates: dict[str, float | None] = {}

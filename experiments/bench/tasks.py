@@ -1,6 +1,6 @@
 """The sweeps that are timed: a dataset, a network and how long to train how many of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -91,6 +91,6 @@ def named_task(name: str) -> Task:
     return Task(name=name, network=network, batch=spec.batch, lanes=spec.lanes, steps=spec.steps, data=data)
 
 
-def every_task() -> Iterator[Task]:
-    """The tasks of `SPECS`, each loaded when it is its turn."""
-    yield from map(named_task, SPECS)
+def chosen_tasks(names: Sequence[str] = ()) -> Iterator[Task]:
+    """The tasks of `SPECS` so named, or all; each is loaded when it is its turn."""
+    return map(named_task, names or SPECS)
