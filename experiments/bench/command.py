@@ -27,7 +27,7 @@ POD = {"lanes": 10_000_000, "steps": 1000, "devices": 4096}
 
 
 def bench_command(names: Sequence[str], out: Path, runs: int, console: Console) -> int:
-    """`bench`: measure the suites or sweep points named (all suites by default), print a line for each point, write `out/bench.json`."""
+    """`bench`: measure suites or sweep points (by default all), print a line for each, write `out/bench.json`."""
     known = (*SUITES, *tasks.SPECS)
     for name in names:
         if name not in known:
