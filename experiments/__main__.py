@@ -93,14 +93,24 @@ def init(file: Path, /, *, label: str | None = None, out: Path | None = None) ->
 
 
 @app.command
-def report(run_dir: Path, /) -> int:
-    """Rebuild the figures and pages of a run from what is stored in it; join the shards of an unfinished one.
+def report(run_dir: Path, other: Path | None = None, /, *, out: Path | None = None) -> int:
+    """Rebuild the figures and pages of a run from what is stored in it; of two runs, show what changed between them.
 
-    Example: `ce-jax report results/iris-0123456789`
+    The parts of an unfinished run are put together. Of two runs nothing is rebuilt.
+
+    Example: `ce-jax report results/iris-0123456789 results/iris-9876543210`
 
     Args:
       run_dir: folder of a run, or of the page that joins several.
+      other: folder of another run of the same question, to be compared with the first.
+      out: the page that compares two runs; by default it is in the folder compared beside the first one.
     """
+    if other is not None:
+        from .run.comparing import compare_command
+
+        return compare_command((run_dir, other), out, console)
+    if out is not None:
+        raise UserError("--out: expected with two runs alone; the page of a run is in its folder")
     from .run.command import report_command
 
     return report_command(run_dir, console)

@@ -1,11 +1,11 @@
 """What `python -m experiments docs` does: API pages of the library, made by pdoc (extra `docs`)."""
 
-import webbrowser
 from pathlib import Path
 
 from rich.console import Console
 
 from .errors import UserError
+from .pages.showing import show_page
 
 
 def docs_command(out: Path, open_page: bool, console: Console) -> int:
@@ -29,7 +29,5 @@ def docs_command(out: Path, open_page: bool, console: Console) -> int:
         pdoc.pdoc("ce_jax", output_directory=out)
     except OSError as error:
         raise UserError(f"--out: cannot write to {out}: {error.strerror}") from None
-    console.print(f"page: {out / 'ce_jax.html'}", markup=False, soft_wrap=True)
-    if open_page:
-        webbrowser.open((out / "ce_jax.html").resolve().as_uri())
+    show_page(out / "ce_jax.html", open_page, console)
     return 0

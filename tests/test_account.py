@@ -1,5 +1,7 @@
 """What is taken of a file, and the account of it: columns, labels, missing values, and options that have a use."""
 
+import unicodedata
+
 import numpy as np
 import polars as pl
 import pytest
@@ -80,6 +82,28 @@ def test_the_index_of_a_pandas_frame_is_no_feature(tmp_path):
         ("day", "an index of the rows, as the file says"),
     )
     assert load_dataset(f"parquet:{path}", DataOptions(columns=("day",))).feature_names == ("day",)
+
+
+def test_features_of_one_name_are_told_apart(tmp_path):
+    """A text may read like another column's name."""
+    content = table("a,a=x,y", lambda i: f"{'xz'[i % 2]},{i % 5},{i % 3}")
+    dataset = load(tmp_path, content, categories="onehot")
+    assert dataset.feature_names == ("a=x", "a=z", "a=x (2)")
+    assert dataset.account.features == dataset.feature_names
+    np.testing.assert_array_equal(dataset.inputs[:, 0] + dataset.inputs[:, 1], 1)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_is_found_however_its_accents_are_stored(tmp_path, form):
+    content = unicodedata.normalize(form, table("größe,höhe,é", lambda i: f"{i},{i % 4},{i % 3}"))
+    other = unicodedata.normalize({"NFC": "NFD", "NFD": "NFC"}[form], "größe")
+    dataset = load(tmp_path, content, columns=(other,), label=unicodedata.normalize("NFD", "é"))
+    assert dataset.feature_names == ("größe",)
+    assert dataset.account.left_out == (("höhe", "not in data.columns"),)
+    assert load(tmp_path, content, exclude=(other,), label="é").feature_names == ("höhe",)
+    twice = table("é,e\N{COMBINING ACUTE ACCENT},y", lambda i: f"{i},{i % 4},{i % 3}")
+    with pytest.raises(UserError, match="expected columns of different names, but 'é' comes twice"):
+        load(tmp_path, twice)
 
 
 def test_columns_are_chosen(tmp_path):

@@ -1,6 +1,7 @@
 """Accuracies class by class: balanced, on the rarest half of the classes, and of each class in the end."""
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from ce_jax import compare, linear
-from ce_jax.comparing import AnalysisOptions, headline, metric_name, tells_rare
+from ce_jax.comparing import AnalysisOptions, headline, metric_name, share, tells_rare
 from ce_jax.models import Layer
 from ce_jax.training import METRICS, Hyperparameters, Part, Splits, make_train, rarest_half
 from experiments.data import DataOptions, load_dataset
@@ -116,6 +117,10 @@ def test_only_accuracies_are_targets():
         options.__post_init__()
 
 
+def config_tuning(folder):
+    return json.loads((folder / "config.json").read_text())["sweep"]["tuning_seeds"]
+
+
 @pytest.mark.usefixtures("own_cache")
 def test_a_run_for_the_rare_classes(config, tmp_path):
     """Curves, table of runs, summary and page of a run whose target is the accuracy on rare classes."""
@@ -144,6 +149,14 @@ def test_a_run_for_the_rare_classes(config, tmp_path):
     page = (folder / "report.html").read_text()
     assert "test accuracy on the rarest half of the classes" in page
     assert "of which a class has 5 to 30" in page
+    # Each class's own accuracy, on the page.
+    place = int(np.argmin(np.abs(curves["learning_rates/ssr"] - summary["losses"]["ssr"]["best_learning_rate"])))
+    shown = re.search(r'id="classes".*?</table>', page, re.DOTALL)[0]
+    fresh = np.mean(by_class[place, config_tuning(folder) :].astype(float), axis=0)
+    assert re.findall(r"<tr><td>(\w+)", shown) == summary["workload"]["classes"]
+    assert [cells[1] for cells in re.findall(r"<td>([\d.]+ %)<small>[^<]*</small></td><td>([\d.]+ %)", shown)] == [
+        share(value) for value in fresh
+    ]
 
 
 def test_without_imbalance_nothing_is_said_of_rare_classes(small_summary):

@@ -91,8 +91,13 @@ def test_run_sets_a_damaged_result_aside_and_works_again(copy, config, computed,
         np.testing.assert_array_equal(values, wanted[name], err_msg=name)
 
 
+def as_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
 @pytest.mark.usefixtures("no_pages")
-@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b""), os.unlink, flip])
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b""), os.unlink, flip, as_folder])
 def test_report_makes_a_damaged_table_again(copy, finished, capsys, harm):
     harm(copy / "runs.parquet")
     assert main(["report", str(copy)]) == 0

@@ -384,7 +384,7 @@ def test_options_reach_the_lesson_and_the_page_is_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "compute", lambda network, start: seen.append((network, start)))
     monkeypatch.setattr(command, "show", lambda lesson, console: None)
     monkeypatch.setattr(command, "write_page", lambda lesson, out: out / "lesson.html")
-    monkeypatch.setattr(command.webbrowser, "open", seen.append)
+    monkeypatch.setattr("webbrowser.open", seen.append)
     console = Console(quiet=True)
     assert lesson_command(["start=gentle", f"network={path}"], tmp_path / "out", True, console) == 0
     assert lesson_command([], tmp_path / "out", False, console) == 0

@@ -18,7 +18,7 @@ from ..data import DataOptions
 from ..pages import canvas
 from ..pages.canvas import Array, panels
 from ..run.workload import load_workload
-from .drawing import legend, with_intervals
+from .drawing import legend_below, with_intervals
 from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from .statistics import difference, tuned
 from .workloads import over_seeds, trained
@@ -178,7 +178,7 @@ def figure(measurements: Measurements, levels: Sequence[float]) -> Figure:
             values = [measurements[f"{dataset}/noise={noise:g}/{loss}/ece/{when}"] for noise in levels]
             with_intervals(axes, levels, values, look, display_name(loss))
         axes.set(title=f"{dataset}, {when} temperature", xlabel="label noise", ylabel="calibration error")
-        legend(axes)
+        legend_below(axes)
     return drawing
 
 

@@ -18,6 +18,7 @@ from ..pages.drawing import saved
 from ..progress import shown_on
 from ..run.provenance import provenance
 from ..runtime import prepare_jax
+from .drawing import headed
 from .lock import refusal, rules_of, write_lock
 from .page import write_claims
 from .publish import finished, made_elsewhere, read_result, standing
@@ -113,7 +114,8 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
         shutil.rmtree(request.folder, ignore_errors=True)
     begin = time.perf_counter()
     findings = claim.measure(request)
-    _, note = saved(lambda: findings.figure, folder, "figure")
+    decided = claim.decide(findings.measurements)
+    _, note = saved(lambda: headed(findings.figure, claim.statement, decided), folder, "figure")
     minutes = (time.perf_counter() - begin + sum(request.earlier or ())) / 60
     words = [*program(), "claims", claim.id, "--fresh"]
     words += ["--quick"] * request.quick + ["--seed", str(request.seed)] * bool(request.seed)

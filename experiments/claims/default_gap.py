@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 
 from ce_jax.analysis import expected_best, meetings, performance_profile, rate_band
 from ce_jax.comparing import (
@@ -26,7 +28,7 @@ from ..pages import canvas
 from ..pages.canvas import Array, panels
 from . import statistics
 from .cross_fitting import fastest_times, rmst, slowness
-from .drawing import legend, with_intervals
+from .drawing import with_intervals
 from .record import (
     Claim,
     Findings,
@@ -264,8 +266,9 @@ def figure(measurements: Measurements) -> Figure:
         for solved, (loss, look) in zip(performance_profile(times, TAUS), canvas.styles(LOSSES).items(), strict=True):
             axes.plot(TAUS, solved, **look._asdict(), markevery=15, label=display_name(loss))
         axes.set(xlabel="ratio to the fastest loss", ylabel="share solved", ylim=(0, 1.03))
-        axes.set_title(f"{JUDGED}, {TITLES[optimizer]}")
-        legend(axes, loc="center right")
+        axes.set_title(f"speed, {JUDGED}, {TITLES[optimizer]}")
+    point = Line2D([], [], color="0.3", ls=":", lw=1, label="1 point")
+    canvas.legend(drawing, canvas.styles(LOSSES), [point], edge="lower")
     return drawing
 
 
@@ -283,8 +286,8 @@ def differences(axes: Axes, measurements: Measurements, optimizer: str, model: s
     for end in (-WITHIN, WITHIN):
         axes.axhline(end, color="0.3", ls=":", lw=1)
     axes.set_xticks(range(len(names)), [name.replace("_", "\n") for name in names])
-    axes.set(ylabel="difference in test accuracy", title=f"{model}, {TITLES[optimizer]}")
-    legend(axes)
+    axes.set(ylabel="lead of cross-entropy", title=f"test accuracy, {model}, {TITLES[optimizer]}")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
 
 
 AMENDMENTS = (

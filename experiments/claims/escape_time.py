@@ -74,7 +74,8 @@ def measure(request: Request) -> Findings:
         measurements,
         figure(whole),
         "Gradient steps until the wrong class has lost its lead, from a start in which it leads by z0: markers are "
-        "counted, lines are the closed forms. Straight on this logarithmic axis is exponential.",
+        f"counted, lines are the closed forms, bands {TOLERANCE:.0%} around them. Straight on this logarithmic axis is "
+        "exponential.",
         0,
         f"Gradient descent at rate {RATE} and at a tenth of it, counted in float64 with the losses' hand-written "
         "gradients. Nothing is random.",
@@ -105,9 +106,11 @@ def figure(counted: dict[str, dict[str, NDArray[np.int64]]]) -> Figure:
         for loss, look in looks.items():
             label = "half squared error" if (model, loss) == ("", "ssr") else display_name(loss)
             axes.plot(STARTS, closed[model][loss], color=look.color, linestyle=look.linestyle)
+            low, high = (closed[model][loss] * (1 + side * TOLERANCE) for side in (-1, 1))
+            axes.fill_between(STARTS, low, high, color=look.color, alpha=0.2, lw=0)
             axes.plot(STARTS, counted[model][loss], color=look.color, ls="", marker=look.marker, label=label)
         axes.set(yscale="log", xlabel="lead z0 of the wrong class at the start", title=title)
-        legend(axes)
+        legend(axes, loc="upper left")
     axes_of_models[0].set_ylabel("steps to get out")
     return drawing
 

@@ -11,7 +11,7 @@ from ..config import Config, MlpOptions
 from ..data import DataOptions
 from ..pages import canvas
 from ..pages.canvas import panels
-from .drawing import legend, with_intervals
+from .drawing import legend_below, with_intervals
 from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from .statistics import TunedFigure, difference, share_of_gap, tuned
 from .workloads import TrainedConfig, trained
@@ -121,9 +121,13 @@ def figure(measurements: Measurements) -> Figure:
         for start, look in looks.items():
             values = [measurements[f"{model}/{start}/{arm}/test_accuracy"] for arm in arms]
             with_intervals(axes, np.arange(len(arms)).tolist(), values, look, f"{start} start", joined=False)
+        gentle, saturated = (measurements[f"{model}/{start}/cross_entropy/test_accuracy"].value for start in STARTS)
+        places, tie = [0.7, 1.3], (gentle - TIE_INTERVAL, gentle + TIE_INTERVAL)
+        axes.fill_between(places, *tie, color="0.5", alpha=0.3, lw=0, label="a tie: within 2 points")
+        axes.plot(places, [saturated - GAP] * 2, color="0.3", ls=":", label="a stall: 20 points below")
         axes.set_xticks(range(len(arms)), names, fontsize=8)
         axes.set(title=model.replace("-", " "), ylim=(0, 1.03))
-        legend(axes, loc="lower right")
+        legend_below(axes)
     axes_of_models[0].set_ylabel("test accuracy")
     return drawing
 

@@ -19,7 +19,7 @@ from ..config import Config, MlpOptions
 from ..data import DataOptions
 from ..pages import canvas
 from ..pages.canvas import Array, panels
-from .drawing import legend, with_intervals
+from .drawing import legend_below, with_intervals
 from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from .statistics import TunedFigure, combined, difference, share_of_gap, tuned
 from .workloads import TrainedConfig, trained
@@ -180,9 +180,12 @@ def figure(measurements: Measurements, classes: Sequence[int]) -> Figure:
                 markersize=13,
                 label=f"{display_name(loss)}: not begun",
             )
-    axes.set(xscale="log", xlabel="classes K", ylabel="test accuracy")
+    ends = [measurements[f"K={MOST}/{loss}/test_accuracy"].value for loss in ("cross_entropy", PLAIN)]
+    middle = sum(ends) / 2
+    axes.plot([MOST / 1.35, MOST * 1.35], [middle, middle], color="0.3", ls=":", label="half of the gap closed")
+    axes.set(xscale="log", xlabel="classes K", ylabel="test accuracy", ylim=(0, None))
     axes.set_xticks(classes, [str(k) for k in classes])
-    legend(axes)
+    legend_below(axes)
     return drawing
 
 

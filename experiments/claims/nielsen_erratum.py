@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from ..pages import canvas
 from ..pages.canvas import panels
-from .drawing import legend
+from .drawing import legend_below
 from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 
 STARTS = {"start=0.6,0.9": (0.6, 0.9), "start=2,2": (2.0, 2.0)}
@@ -64,7 +64,7 @@ def figure(paths: dict[str, NDArray[np.float64]]) -> Figure:
         end = PUBLISHED[f"{name}/published_code"]
         axes.plot(UPDATES, end, "*", color="black", ms=13, clip_on=False, label="published end")
         axes.set(xlabel="update", title=f"weight {start[0]:g}, bias {start[1]:g}", ylim=(0, 1))
-        legend(axes)
+        legend_below(axes)
     axes_of_starts[0].set_ylabel("output, target 0")
     return drawing
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ..pages.html import inlined, write_page
+from ..pages.html import Drawing, drawn_inline, inlined, write_page
+from . import judged
 from .answer import covered, fixed_rules
 from .publish import made_elsewhere, read_result, standing
 from .record import shown
@@ -36,4 +37,20 @@ def _card(name: str, folder: Path) -> dict[str, Any] | None:
         return None
     earlier = result["definition"] != CLAIMS[name].definition
     made = "of an earlier definition of this claim" if earlier else made_elsewhere(CLAIMS[name], result)
-    return {**result, "made": made, "effect_key": result["effect"], "svg": inlined(svg, folder.name)}
+    judgement = _judgement(name, result, folder)
+    return {
+        **result,
+        "made": made,
+        "effect_key": result["effect"],
+        "svg": inlined(svg, folder.name),
+        "judgement": judgement,
+    }
+
+
+def _judgement(name: str, result: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+    """What the rule looks at, with its thresholds; None where nothing of it was measured."""
+    panels = judged.judged(name, result["measurements"])
+    wanted = "shaded: where the rule wants them; filled: inside with the whole interval"
+    caption = f"What the rule looks at, with intervals where there are any, and what it asks for: {result['verdict']}."
+    drawing = Drawing(f"{name}-judged", lambda: judged.figure(panels, wanted), caption)
+    return drawn_inline(drawing, folder) if panels else None

@@ -16,7 +16,7 @@ from ..pages import canvas
 from ..pages.canvas import Array, panels
 from ..run.planning import memory_budget
 from ..run.workload import load_workload
-from .drawing import legend, with_intervals
+from .drawing import legend_below, with_intervals
 from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from .speeds_by_rate import LOSSES, Accuracies, Speeds, speeds
 from .workloads import moved
@@ -201,7 +201,7 @@ def figure(measurements: Measurements, classes: tuple[int, ...]) -> Figure:
         axes.plot(classes, np.array(classes) / 2, color="0.3", ls=":", label="K / 2")
         axes.set(xscale="log", yscale="log", xlabel="classes K", title=model)
         axes.set_xticks(classes, [str(k) for k in classes])
-        legend(axes)
+        legend_below(axes)
     axes_of_models[0].set_ylabel("best rate of SSR ÷ of cross-entropy")
     return drawing
 

@@ -17,7 +17,7 @@ from ..data import DataOptions
 from ..pages import canvas
 from ..pages.canvas import Array, panels
 from ..run.workload import load_workload
-from .drawing import legend, with_intervals
+from .drawing import legend_below, with_intervals
 from .record import Claim, Findings, Measurement, Measurements, Request, Verdict, verdict_of
 from .statistics import TunedFigure, combined, difference, mean, mean_difference, tuned
 from .workloads import TrainedConfig, moved, trained
@@ -156,7 +156,7 @@ def figure(measurements: Measurements, depths: tuple[int, ...], datasets: tuple[
             with_intervals(axes, depths, values, look, display_name(loss))
         axes.set(title=f"{dataset}, {STARTS[start]}", xlabel="sigmoid layers", ylabel="reached", ylim=(-0.05, 1.05))
         axes.set_xticks(depths)
-        legend(axes)
+        legend_below(axes)
     return drawing
 
 

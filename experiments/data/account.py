@@ -33,23 +33,23 @@ def account_lines(account: Account | None) -> list[str]:
     lines = [
         f"data: {account.source}, {rows}{why}",
         f"labels: {column}{len(account.classes):,} classes: {_counted(account.classes)}",
-        f"features: {len(account.features):,}: {listed(map(repr, account.features))}",
+        f"features: {len(account.features):,}: {first_few(map(repr, account.features))}",
     ]
     if account.left_out:
-        lines.append(f"left out: {listed(f'{name!r} ({reason})' for name, reason in account.left_out)}")
+        lines.append(f"left out: {first_few(f'{name!r} ({reason})' for name, reason in account.left_out)}")
     if account.encoded:
-        encoded = listed(f"{name!r} ({count})" for name, count in account.encoded)
+        encoded = first_few(f"{name!r} ({count})" for name, count in account.encoded)
         lines.append(f"one-hot: {encoded}")
     if account.filled:
-        filled = listed(f"{name!r} ({count:,})" for name, count in account.filled)
+        filled = first_few(f"{name!r} ({count:,})" for name, count in account.filled)
         lines.append(f"missing: {filled}; filled in with the mean of each training part")
     return [*lines, *(f"note: {note}" for note in account.notes)]
 
 
-def listed(words: Iterable[str]) -> str:
+def first_few(words: Iterable[str]) -> str:
     """The first ten words, and how many there are beyond.
 
-    >>> listed("abcdefghijkl")
+    >>> first_few("abcdefghijkl")
     'a, b, c, d, e, f, g, h, i, j and 2 more'
     """
     words = list(words)
@@ -58,4 +58,4 @@ def listed(words: Iterable[str]) -> str:
 
 
 def _counted(counts: Sequence[tuple[str, int]]) -> str:
-    return listed(f"{name} ({count:,})" for name, count in counts)
+    return first_few(f"{name} ({count:,})" for name, count in counts)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .account import listed
+from .account import first_few
 from .datasets import Dataset
 
 UNEVEN = 3.0
@@ -93,4 +93,4 @@ def _constant(dataset: Dataset) -> list[Finding]:
     first = dataset.inputs[0]
     same = ((dataset.inputs == first) | (np.isnan(dataset.inputs) & np.isnan(first))).all(axis=0)
     names = [repr(name) for name, constant in zip(dataset.feature_names, same, strict=True) if constant]
-    return [Finding("constant", f"the same in every example, and of no use: {listed(names)}")] * bool(names)
+    return [Finding("constant", f"the same in every example, and of no use: {first_few(names)}")] * bool(names)

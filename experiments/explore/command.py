@@ -1,11 +1,11 @@
 """What `python -m experiments explore` does."""
 
-import webbrowser
 from pathlib import Path
 
 from rich.console import Console
 
 from ..errors import UserError
+from ..pages.showing import show_page
 from ..runtime import prepare_jax
 from .page import write_explorer
 
@@ -28,7 +28,5 @@ def explore_command(out: Path, open_page: bool, console: Console) -> int:
         page = write_explorer(out)
     except OSError as error:
         raise UserError(f"--out: cannot write {out}: {error.strerror}") from None
-    console.print(f"page: {page} ({page.stat().st_size / 1024:.0f} KB)", markup=False, soft_wrap=True)
-    if open_page:
-        webbrowser.open(page.resolve().as_uri())
+    show_page(page, open_page, console)
     return 0

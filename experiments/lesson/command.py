@@ -1,6 +1,5 @@
 """What `python -m experiments lesson` does."""
 
-import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from ce_jax.models import STARTS
 
 from ..errors import UserError, nearest
 from ..files import make_folder
+from ..pages.showing import show_page
 from ..runtime import prepare_jax
 from .network import load_network
 from .page import write_page
@@ -41,10 +41,7 @@ def lesson_command(overrides: Sequence[str], out: Path, open_page: bool, console
     with console.status("computing every number of the lesson"):
         lesson = compute(network, options.get("start", "he"))
     show(lesson, console)
-    page = write_page(lesson, out)
-    console.print(f"page: {page}", markup=False, soft_wrap=True)
-    if open_page:
-        webbrowser.open(page.resolve().as_uri())
+    show_page(write_page(lesson, out), open_page, console)
     return 0
 
 

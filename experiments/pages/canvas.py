@@ -103,13 +103,14 @@ def title(axes: Axes, words: str) -> None:
     axes.set_title(textwrap.fill(printable(words), TITLE).replace("$", r"\$"), loc="left", fontsize=11)
 
 
-def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] = ()) -> None:
-    """A legend of the losses and of what else is drawn, above the panels in as many columns as fit."""
+def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] = (), *, edge: str = "upper") -> None:
+    """A legend of the losses and of what else is drawn, at an edge of the figure in as many columns as fit."""
     names = {loss: display_name(loss).replace("$", r"\$") for loss in looks}  # a dollar sign would start mathematics
     handles = [*(Line2D([], [], **look._asdict(), label=names[loss]) for loss, look in looks.items()), *extra]
+    place: Any = f"outside {edge} left"  # matplotlib types its places as one long Literal
     with matplotlib.rc_context(SETTINGS):
         columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
-        drawn = figure.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=3.2)
+        drawn = figure.legend(handles=handles, loc=place, ncols=columns, handlelength=3.2)
     for parts in (drawn.legend_handles, drawn.get_texts()):
         for part, loss in zip(parts, looks, strict=False):  # what else the legend explains follows the losses
             if part is not None:

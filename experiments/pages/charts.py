@@ -39,11 +39,13 @@ def quartiles(values: Array) -> tuple[Array, Array, Array]:
     return ordered[-(-count // 4) - 1], np.median(ordered, axis=0), ordered[-(-3 * count // 4) - 1]
 
 
-def convergence(steps: Array, panels: Mapping[str, Mapping[str, Array]], *, targets: Sequence[float] = ()) -> Figure:
+def convergence(
+    steps: Array | Mapping[str, Array], panels: Mapping[str, Mapping[str, Array]], *, targets: Sequence[float] = ()
+) -> Figure:
     """Accuracy against step: per loss the median over seeds and the band of the middle half.
 
     Args:
-      steps: [E] the evaluated steps.
+      steps: [E] the evaluated steps, or {title: [E]} where each panel has its own.
       panels: {title: {loss: accuracies [S, E]}}, one panel each, side by side.
       targets: accuracy levels drawn as thin lines in the first panel.
 
@@ -54,22 +56,22 @@ def convergence(steps: Array, panels: Mapping[str, Mapping[str, Array]], *, targ
     figure, grid = canvas.panels(len(panels), width=9.0, height=4.1, columns=2, sharey=True)
     lowest, highest = 1.0, 0.0
     for axes, (title, curves) in zip(grid, panels.items(), strict=True):
-        seen = False
+        seen, at = False, steps[title] if isinstance(steps, Mapping) else steps
         for place, (loss, values) in enumerate(curves.items()):
             # A diverged run counts as the least accurate of all.
             low, median, high = quartiles(np.where(np.isnan(values), -np.inf, values))
             look = looks[loss]
-            seen |= canvas.line(axes, steps, _finite(median), look, (0.03 * (place % 5), 0.15))
+            seen |= canvas.line(axes, at, _finite(median), look, (0.03 * (place % 5), 0.15))
             if len(curves) <= MOST_BANDS:
                 axes.fill_between(
-                    steps, np.maximum(low, 0), np.maximum(high, 0), color=look.color, alpha=0.13, lw=0, gid=look.gid
+                    at, np.maximum(low, 0), np.maximum(high, 0), color=look.color, alpha=0.13, lw=0, gid=look.gid
                 )
             lowest = min(lowest, np.min(median[np.isfinite(median)], initial=1.0), np.min(np.maximum(low, 0)))
             highest = max(highest, np.max(high))
         if not seen:
             canvas.nothing(axes, "nothing to show: most classifiers diverged before the first evaluation")
         canvas.title(axes, title)
-        canvas.step_axis(axes, "x", steps)
+        canvas.step_axis(axes, "x", at)
         axes.set_xlabel("step")
     for target in targets:
         grid[0].axhline(target, color="0.35", lw=0.8, ls=(0, (2, 2)), zorder=1)
@@ -270,14 +272,19 @@ def ratios(
     edges = edges[np.isfinite(edges) & (edges > 0)]
     left, right = np.min(edges) / 1.15, np.max(edges) * 1.15
     axes.set_xlim(left, right)
-    axes.xaxis.set_minor_locator(NullLocator())
-    ticks = _ratio_ticks(left, right)
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    plain_ticks(axes)
     shown = [textwrap.fill(printable(text), LABEL).replace("$", r"\$") for text in labels]
     axes.set_yticks(rows, shown, fontsize=10 if max(text.count("\n") for text in shown) < 2 else 8)
     axes.set_ylim(-0.7, len(labels) - 0.3)
     canvas.title(axes, title)
     return figure
+
+
+def plain_ticks(axes: Axes) -> None:
+    """Ticks of a logarithmic axis at plain numbers, as wide as it is now."""
+    axes.xaxis.set_minor_locator(NullLocator())
+    ticks = _ratio_ticks(*axes.get_xlim())
+    axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
 
 
 def _rate_curve(

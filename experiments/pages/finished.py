@@ -7,10 +7,11 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 import jinja2
+import numpy as np
 
-from ce_jax.comparing import Curves
+from ce_jax.comparing import Curves, LossCurves
 
-from ..errors import UserError, first_line
+from ..errors import UserError, first_line, nearest
 from ..files import SEAL, changed, checksums, read_arrays, read_json
 
 SCHEMA = 1
@@ -78,11 +79,28 @@ def read_run(run_dir: Path) -> FinishedRun:
         arrays = read_arrays(run_dir / "curves.npz")
         curves = _curves(arrays, summary)
     except (FileNotFoundError, NotADirectoryError) as error:
-        missing = Path(error.filename).name
-        raise DamagedRun(f"{run_dir}: expected the folder of a finished run, but {missing} is missing") from None
+        raise DamagedRun(f"{run_dir}: expected the folder of a finished run, but {_lack(run_dir, error)}") from None
     except (ValueError, OSError, AttributeError, TypeError) as error:
         raise DamagedRun(f"{run_dir}: cannot be read back ({error}); run it again with --fresh") from None
     return FinishedRun(config, provenance, summary, curves)
+
+
+def _lack(run_dir: Path, error: OSError) -> str:
+    """What there is not, and the nearest name of a folder that there is."""
+    if run_dir.exists():
+        return f"{Path(error.filename).name} is missing"
+    with contextlib.suppress(OSError):
+        beside = [one.name for one in run_dir.parent.iterdir() if one.is_dir()]
+        return f"there is no such folder{nearest(run_dir.name, beside)}"
+    return "there is no such folder"
+
+
+def chosen_row(curves: LossCurves, record: dict[str, Any]) -> int:
+    """Where the point that a loss chose, by its record in the summary, stands in its curves."""
+    distance = np.abs(curves.rates - record["best_learning_rate"])
+    for name, value in record.get("best_options", {}).items():
+        distance = np.where(curves.options[name] == value, distance, np.inf)
+    return int(np.argmin(distance))
 
 
 def _table(run_dir: Path, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ..files import printable, write_bytes
 from . import canvas
 from .drawing import drawn
+from .series import download, panels_of
 
 MOST_TINT = 24  # parts of a colour that differ by no more than this make a grey
 GREYS = ((0x45, "ink"), (0xA0, "soft"), (0xF0, "grid"), (0x100, "paper"))
@@ -83,16 +84,18 @@ def _coloured(svg: str) -> str:
 
 
 def drawn_inline(drawing: Drawing, folder: Path) -> dict[str, Any]:
-    """A figure for a page alone, as `svg` and `caption`; files beside it, as `canvas.save` writes, take twice as long.
+    """A figure for a page alone, with what the page needs of it; files beside it take twice as long (`canvas.save`).
 
     What it raises becomes a note before the caption, the traceback a file in `folder`.
     """
 
-    def keep(figure: Figure) -> Markup:
+    def keep(figure: Figure) -> tuple[Markup, list[dict[str, Any]], str]:
         buffer = io.StringIO()
         with matplotlib.rc_context(canvas.SETTINGS | {"svg.hashsalt": drawing.name}):
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        return inlined(buffer.getvalue(), drawing.name)
+        panels = panels_of(figure)
+        return inlined(buffer.getvalue(), drawing.name), panels, download(panels)
 
-    svg, note = drawn(drawing.make, keep, folder, drawing.name)
-    return {"svg": svg, "caption": f"{note} {drawing.caption}".strip()}
+    (svg, panels, rows), note = drawn(drawing.make, keep, folder, drawing.name)
+    caption = f"{note} {drawing.caption}".strip()
+    return {"name": drawing.name, "svg": svg, "caption": caption, "files": [], "panels": panels, "rows": rows}

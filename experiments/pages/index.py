@@ -37,12 +37,17 @@ def write_index(folder: Path) -> Path:
     if not folder.is_dir():
         raise UserError(f"{folder}: expected a folder of results, there is none")
     entries = sorted((entry for one in sorted(folder.iterdir()) if (entry := _entry(one))), reverse=True)
+    compared = [
+        (f"compared: {page.stem}", quote(f"compared/{page.name}")) for page in sorted(folder.glob("compared/*.html"))
+    ]
     others = [
         (name.removesuffix(".html"), path.as_posix())
         for name, inside in OTHERS.items()
         if (folder / (path := Path(name, inside) if inside else Path(name))).is_file()
     ]
-    return write_page(folder / INDEX, "index.html.j2", title=folder.resolve().name, entries=entries, others=others)
+    return write_page(
+        folder / INDEX, "index.html.j2", title=folder.resolve().name, entries=entries, others=others + compared
+    )
 
 
 def _entry(run_dir: Path) -> Entry | None:

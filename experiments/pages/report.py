@@ -18,7 +18,6 @@ from ce_jax import comparing
 from ce_jax.analysis import survival
 from ce_jax.comparing import (
     AnalysisOptions,
-    LossCurves,
     best_at_each_rate,
     capital,
     display_name,
@@ -33,10 +32,10 @@ from ce_jax.comparing import (
 )
 
 from ..config import flatten
-from . import canvas, charts, maps
+from . import canvas, charts, classes, maps
 from .canvas import MOST_BANDS, Array
 from .drawing import drawn as drawn_or_told
-from .finished import FinishedRun, read_run
+from .finished import FinishedRun, chosen_row, read_run
 from .html import Drawing, inlined, write_page
 from .series import cells_of, download, panels_of
 
@@ -51,7 +50,7 @@ def build_report(run_dir: Path) -> Path:
     shown = [id(row["against"]) for row in comparing.speed_rows(summary) if row["against"]]
     # Rows of the main table refer to records of the summary itself: what is shown there is known by its identity.
     others = [{"kind": "tuned", **c} for c in summary["comparisons"] if id(c) not in shown]
-    provenance = run.provenance
+    provenance, class_names, found = run.provenance, summary["workload"].get("classes", []), classes.by_class(run)
     return _write(
         run_dir / "report.html",
         "report.html.j2",
@@ -63,6 +62,9 @@ def build_report(run_dir: Path) -> Path:
         first=comparing.first_loss(summary),
         comparisons=[*others, *summary.get("untuned_comparisons", [])],
         drawings=[_embed(drawing, run_dir) for drawing in draw(run)],
+        by_class=found,
+        class_names=class_names,
+        class_drawing=[_embed(drawing, run_dir) for drawing in _class_drawing(class_names, found, summary)],
         config=flatten(run.config),
         provenance=flatten(provenance),
         command=provenance.get("command") or shlex.join(provenance["argv"]),
@@ -90,6 +92,14 @@ def build_joined_report(folder: Path, run_dirs: Sequence[Path], title: str) -> P
         workloads=list(zip(labels, links, summaries, strict=True)),
         drawings=[_embed(drawing, folder) for drawing in drawings],
     )
+
+
+def _class_drawing(names: Sequence[str], found: dict[str, classes.ByClass], summary: dict[str, Any]) -> list[Drawing]:
+    caption = (
+        f"Means over the fresh seeds at the last step, each loss at its own tuned {tuned_words(summary)}; bands: "
+        f"{comparing.level(summary)} intervals. Lines join classes only to tell losses apart. The axis begins at 0."
+    )
+    return [Drawing("classes", lambda: classes.figure(names, found), caption)] if found else []
 
 
 def glance(summaries: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[Drawing]:
@@ -156,14 +166,6 @@ def _side_by_side(runs: Sequence[FinishedRun], labels: Sequence[str]) -> Drawing
         "seeds, and the band of the middle half of them. The step axis is logarithmic."
     )
     return Drawing("convergence", draw_panels, caption)
-
-
-def chosen_row(curves: LossCurves, record: dict[str, Any]) -> int:
-    """Where the point that a loss chose, by its record in the summary, stands in its curves."""
-    distance = np.abs(curves.rates - record["best_learning_rate"])
-    for name, value in record.get("best_options", {}).items():
-        distance = np.where(curves.options[name] == value, distance, np.inf)
-    return int(np.argmin(distance))
 
 
 def draw(run: FinishedRun) -> list[Drawing]:

@@ -13,7 +13,7 @@ from ce_jax.comparing import AnalysisOptions, Curves, diverged, marked, retired,
 from ce_jax.sweeping import MEASURED
 from ce_jax.training import METRICS
 
-from ..files import printable, write_bytes
+from ..files import printable, set_aside, write_bytes
 from .applying import applying
 
 
@@ -61,8 +61,13 @@ def run_table(
 
 
 def write_table(folder: Path, table: pl.DataFrame) -> bool:
-    """Write `runs.parquet`, whole or not at all; False where the folder holds just that already."""
+    """Write `runs.parquet`, whole or not at all; False where the folder holds just that already.
+
+    A folder of that name is set aside.
+    """
     path, buffer = folder / "runs.parquet", io.BytesIO()
+    if path.is_dir():
+        set_aside(path)
     table.write_parquet(buffer)
     with contextlib.suppress(OSError):
         if path.read_bytes() == buffer.getvalue():

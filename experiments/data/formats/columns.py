@@ -1,6 +1,7 @@
 """From a table of columns to features and labels: which columns are features, and their values as numbers."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from ..options import DataOptions
 from ..records import RawTable
 from .identifiers import counts_rows, named_like_one, why_no_feature
 from .labels import MISSING, NO_NUMBERS, guess_label, label_text
+from .naming import composed, composed_options, quoted, told_apart
 from .rows import Rows, finished
 
 MOST_CATEGORIES = 100
@@ -49,7 +51,8 @@ def read_table(
       UserError: whatever keeps it from being trained on, and where.
     """
     left_out: list[tuple[str, str]] = []
-    frame = _named(frame, names, path, left_out)
+    frame = _named(frame, list(map(composed, names)), path, left_out)
+    options, index = composed_options(options), list(map(composed, index))
     if frame.width + len(left_out) < 2:
         hint = (
             "; are the cells separated by another character? data.separator names it"
@@ -57,7 +60,7 @@ def read_table(
             else ""
         )
         raise UserError(
-            f"{path}: expected a label column and at least one feature column, got {listed(frame.columns)}{hint}"
+            f"{path}: expected a label column and at least one feature column, got {quoted(frame.columns)}{hint}"
         )
     if frame.height == 0:
         raise UserError(f"{path}: there are column names but no rows")
@@ -80,7 +83,7 @@ def read_table(
             suspects.append(f"column {name!r} is called like an identifier; data.exclude leaves it out")
         features.append(column)
     if not features:
-        out = listed(name for name, _ in left_out)
+        out = quoted(name for name, _ in left_out)
         raise UserError(f"{path}: no feature columns are left beside the label {label!r}; left out: {out}")
     encoded = []
     blocks, feature_names = [], []
@@ -97,7 +100,7 @@ def read_table(
     rows = Rows(
         inputs=np.concatenate(blocks, axis=1),
         labels=label_text(frame[label], f"{path}, label column {label!r}"),
-        feature_names=tuple(feature_names),
+        feature_names=tuple(told_apart(feature_names)),
         owners=tuple(owners),
         what=f"{path}, label column {label!r}",
         place=place,
@@ -116,12 +119,6 @@ def read_table(
     return table._replace(account=account)
 
 
-def listed(names: Iterable[str]) -> str:
-    """The first ten names, quoted and cut to a length that a line can bear."""
-    shown = [repr(name if len(name) <= 40 else name[:37] + "...") for name in names]
-    return ", ".join(shown[:10]) + (", ..." if len(shown) > 10 else "")
-
-
 def _named(frame: pl.DataFrame, names: Sequence[str], path: Path, left_out: list[tuple[str, str]]) -> pl.DataFrame:
     """The frame under its names; of the columns that have none only those that are not needed may be there."""
     kept = {}
@@ -136,6 +133,8 @@ def _named(frame: pl.DataFrame, names: Sequence[str], path: Path, left_out: list
             raise UserError(
                 f"{path}: expected the names of the columns on the first line, but column {place + 1} has none"
             )
+    if twice := [name for name, count in Counter(kept.values()).items() if count > 1]:
+        raise UserError(f"{path}: expected columns of different names, but {twice[0]!r} comes twice")
     return frame.select(list(kept)).rename(kept)
 
 
@@ -179,7 +178,7 @@ def _refuse_unknown(chosen: Sequence[str], columns: Sequence[str], path: Path, w
     for name in chosen:
         if name not in columns:
             raise UserError(
-                f"{key}{path}: no {what} {name!r}; the columns are {listed(columns)}{nearest(name, columns)}"
+                f"{key}{path}: no {what} {name!r}; the columns are {quoted(columns)}{nearest(name, columns)}"
             )
 
 

@@ -13,8 +13,8 @@ import polars as pl
 from ...errors import UserError, nearest
 from ..options import DataOptions
 from ..records import RawTable
-from .columns import listed
 from .labels import NO_NUMBERS, label_text
+from .naming import quoted
 from .opening import contents, reason, refuse_what_cannot_fit
 from .rows import Rows, finished
 
@@ -87,7 +87,7 @@ def _pairs(path: Path, members: Mapping[str, object], label: str | None) -> list
         wanted = whole or next((pairs for pairs in parts if pairs), [PAIRS[0]])
     for name in (name for pair in wanted for name in pair):
         if name not in members:
-            raise UserError(f"{path}: no array {name!r}; there are {listed(members) or 'none'}{nearest(name, members)}")
+            raise UserError(f"{path}: no array {name!r}; there are {quoted(members) or 'none'}{nearest(name, members)}")
     return wanted
 
 
@@ -184,6 +184,6 @@ def _table(
     )
     assert table.account is not None
     together = " together, split afresh" if len(pairs) > 1 else ""
-    notes = (f"the arrays {listed(name for pair in pairs for name in pair)}{together}",) if pairs != [PAIRS[0]] else ()
+    notes = (f"the arrays {quoted(name for pair in pairs for name in pair)}{together}",) if pairs != [PAIRS[0]] else ()
     account = table.account._replace(label=pairs[0][1], notes=(*notes, *table.account.notes))
     return table._replace(inputs=table.inputs.reshape(-1, *shape), account=account)
