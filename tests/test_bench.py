@@ -1,6 +1,7 @@
 """The benches on points small enough for a test: what is written, which peers are timed, the cost model."""
 
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 
 from experiments.__main__ import main
-from experiments.bench import command, networks, scaling, sweeps, tasks
-from experiments.bench.timing import median_seconds, ratio_to_best
+from experiments.bench import command, networks, scaling, sweeps, tasks, timing
+from experiments.bench.tables import point_line
+from experiments.bench.timing import median_seconds, ratio_to_best, take_turns
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -35,6 +37,7 @@ def test_bench_json_is_as_declared(tiny, tmp_path, monkeypatch, capsys):
     # Iris through 4-4-3 at one billion flops and one billion exponentials a second.
     step = 2 * 150 * (4 * 4 * 2 + 4 * 3 * 3) / 1e9 + 150 * 3 / 1e9
     assert point["fraction_of_limit"] == pytest.approx(point["ours"] * step)
+    assert set(point["spread"]) == set(point["page_faults"]) == {"ours", *present}
     assert "missing" in capsys.readouterr().out
 
 
@@ -51,12 +54,46 @@ def test_scaling_measures_every_number_of_lanes_and_the_segments(tiny, tmp_path,
     assert not (tmp_path / "checkpoint.npz").exists()
 
 
-def test_calls_take_turns_after_a_warm_up():
-    order = []
-    seconds = median_seconds({"a": lambda: order.append("a"), "b": None, "c": lambda: order.append("c")}, 3)
-    assert order == ["a", "c"] * 4
-    assert seconds["b"] is None
+def test_calls_take_turns_in_a_drawn_order_after_a_warm_up():
+    orders = []
+    for _ in range(2):
+        order = []
+        calls = {"a": lambda x=order: x.append("a"), "b": None, "c": lambda x=order: x.append("c")}
+        timings = take_turns(calls, 20, calls_a_turn=3)
+        orders.append("".join(order))
+    assert orders[0] == orders[1]  # the same every time
+    assert orders[0][:2] == "ac"
+    turns = [orders[0][2:][i : i + 3] for i in range(0, 120, 3)]
+    rounds = {(first, second) for first, second in zip(turns[::2], turns[1::2], strict=True)}
+    assert rounds == {("aaa", "ccc"), ("ccc", "aaa")}
+    assert timings["b"] is None
+    assert median_seconds({"b": None}, 1) == {"b": None}
     assert ratio_to_best(2.0, {"b": None}, more_is_better=True) is None
+
+
+def test_a_timing_is_of_one_call_and_tells_its_noise(monkeypatch):
+    clock, faults = iter([0.0, 3.0, 3.0, 9.0, 9.0, 24.0]), iter([0, 6, 6, 12, 12, 72])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(timing.resource, "getrusage", lambda who: SimpleNamespace(ru_minflt=next(faults)))
+    found = take_turns({"a": lambda: None, "b": None}, 3, calls_a_turn=3)
+    assert found["a"] == (2.0, (3.5 - 1.5) / 2.0, 2.0)  # of calls of 1, 2 and 5 seconds, 2, 2 and 20 faults
+    fields = timing.noise(found)
+    assert fields == {"spread": {"a": 1.0}, "page_faults": {"a": 2.0}}
+    point = timing.Point(
+        "loss",
+        "x",
+        "ms",
+        2.0,
+        {"b": None, "c": 1.0},
+        0.5,
+        None,
+        None,
+        None,
+        7,
+        {"ours": 1.0, "c": 0.08},
+        {"ours": 2.0, "c": 0.0},
+    )
+    assert point_line(point) == "loss x, ms: ours 2 (±50%, 2 page faults); b missing; c 1 (±4%, 0 page faults)"
 
 
 @pytest.mark.parametrize(("words", "expected"), [(["sweeps"], "did you mean 'sweep'"), (["--runs", "3"], "at least 7")])

@@ -12,7 +12,7 @@ import numpy as np
 from ce_jax.auditing import FORMULAS, have_torch, torch_formulas
 from ce_jax.losses import LOSSES
 
-from .timing import Call, Point, median_seconds, ratio_to_best
+from .timing import Call, Point, noise, ratio_to_best, take_turns
 
 SHAPES = ((256, 10), (8192, 10), (1024, 1000), (8192, 1000), (2048, 32768))
 # Who is timed beside each loss; PyTorch comes last.
@@ -40,7 +40,8 @@ def loss_points(runs: int) -> Iterator[Point]:
 
 def _point(name: str, logits: np.ndarray, labels: np.ndarray, runs: int) -> Point:
     on_device = jnp.asarray(logits), jnp.asarray(labels, jnp.int32)
-    repeats = max(1, 2_000_000 // logits.size)  # a call of some milliseconds, whatever the shape
+    # A turn of some milliseconds, whatever the shape; one call alone would be timed in the memory of the one before it.
+    calls_a_turn = max(3, 2_000_000 // logits.size)
     calls: dict[str, Call | None] = {}
     begin = time.perf_counter()
     compiled = {"ours": _compile(LOSSES[name].value, *on_device)}
@@ -48,10 +49,10 @@ def _point(name: str, logits: np.ndarray, labels: np.ndarray, runs: int) -> Poin
     for peer, formula in JAX_PEERS[name].items():
         compiled[peer] = _compile(functools.partial(formula, where=None), *on_device)
     for peer, program in compiled.items():
-        calls[peer] = _repeat(functools.partial(_run, program, *on_device), repeats)
-    calls["torch"] = _repeat(_torch_call(name, logits, labels), repeats) if have_torch() else None
-    seconds = median_seconds(calls, runs)
-    milliseconds = {peer: value and 1e3 * value / repeats for peer, value in seconds.items()}
+        calls[peer] = functools.partial(_run, program, *on_device)
+    calls["torch"] = _torch_call(name, logits, labels) if have_torch() else None
+    timings = take_turns(calls, runs, calls_a_turn=calls_a_turn)
+    milliseconds = {peer: timing and 1e3 * timing.seconds for peer, timing in timings.items()}
     ours = milliseconds.pop("ours") or float("nan")
     return Point(
         suite="loss",
@@ -64,6 +65,7 @@ def _point(name: str, logits: np.ndarray, labels: np.ndarray, runs: int) -> Poin
         temp_bytes=None,
         compile_seconds=compile_seconds,
         runs=runs,
+        **noise(timings),
     )
 
 
@@ -74,14 +76,6 @@ def _compile(loss: Callable[..., jax.Array], logits: jax.Array, labels: jax.Arra
 
 def _run(compiled: Any, logits: jax.Array, labels: jax.Array) -> None:
     compiled(logits, labels)[1].block_until_ready()
-
-
-def _repeat(call: Call, times: int) -> Call:
-    def repeated() -> None:
-        for _ in range(times):
-            call()
-
-    return repeated
 
 
 def _torch_call(name: str, logits: np.ndarray, labels: np.ndarray) -> Call:

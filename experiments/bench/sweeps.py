@@ -17,7 +17,7 @@ from ce_jax.training import Hyperparameters, make_train
 from . import peers
 from .networks import flops
 from .tasks import Task, chosen_tasks
-from .timing import Call, Point, median_seconds, ratio_to_best
+from .timing import Call, Point, noise, ratio_to_best, take_turns
 
 
 class Ours(NamedTuple):
@@ -47,11 +47,8 @@ def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
         "JAX loop": (peers.jax_loop(task), task.steps),
         "jax.vmap of optax scan": (peers.jax_vmap(task), task.lanes * peers.vmap_steps(task)),
     }
-    seconds = median_seconds({name: call for name, (call, _) in calls.items()}, runs)
-    rates: dict[str, float | None] = {}
-    for name, (_, work) in calls.items():
-        taken = seconds[name]
-        rates[name] = work / taken if taken else None
+    timings = take_turns({name: call for name, (call, _) in calls.items()}, runs)
+    rates = {name: timing and calls[name][1] / timing.seconds for name, timing in timings.items()}
     rate = rates.pop("ours") or float("nan")
     return Point(
         suite="sweep",
@@ -64,6 +61,7 @@ def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
         temp_bytes={"ours": prepared.temp_bytes},
         compile_seconds=prepared.compile_seconds,
         runs=runs,
+        **noise(timings),
     )
 
 

@@ -10,18 +10,28 @@ from .timing import Point
 
 
 def point_line(point: Point) -> str:
-    """One point with every peer, in its unit."""
-    peers = ", ".join(f"{name} {'missing' if rate is None else f'{rate:,.4g}'}" for name, rate in point.peers.items())
-    return f"{point.suite} {point.name}: ours {point.ours:,.4g} {point.unit}; {peers}"
+    """One point with every peer, in its unit, each with its noise: half of its `spread` to either side."""
+
+    def said(name: str, value: float | None) -> str:
+        if value is None:
+            return f"{name} missing"
+        return f"{name} {value:,.4g} ({_percent(point.spread[name])}, {point.page_faults[name]:,.0f} page faults)"
+
+    everybody = "; ".join(said(name, value) for name, value in {"ours": point.ours, **point.peers}.items())
+    return f"{point.suite} {point.name}, {point.unit}: {everybody}"
+
+
+def _percent(spread: float | None) -> str:
+    return "" if spread is None else f"±{50 * spread:.0f}%"
 
 
 def points_table(suite: str, points: Sequence[Point]) -> Table:
-    """How many times faster than each peer: a row per point and peer."""
+    """How many times faster than each peer, and how far the peer's own turns lie apart: a row per point and peer."""
     table = Table(box=SIMPLE_HEAD, title=f"suite {suite}: how many times faster than each peer, in one run")
     table.add_column("point", no_wrap=True)
     table.add_column("peer", no_wrap=True)
-    for name in ("faster", "of limit", "compile"):
-        table.add_column(name, justify="right")
+    for name in ("faster", "noise", "of limit", "compile"):
+        table.add_column(name, justify="right", no_wrap=True)
     for point in points:
         for row, (name, value) in enumerate(point.peers.items()):
             faster = (
@@ -31,6 +41,7 @@ def points_table(suite: str, points: Sequence[Point]) -> Table:
                 point.name if row == 0 else "",
                 name,
                 "missing" if faster is None else f"{faster:.2f}",
+                _percent(point.spread.get(name)),
                 f"{point.fraction_of_limit:.2f}" if row == 0 and point.fraction_of_limit else "",
                 f"{point.compile_seconds:.1f} s" if row == 0 and point.compile_seconds else "",
                 end_section=row == len(point.peers) - 1,
