@@ -118,7 +118,7 @@ def _sizes(summary: Summary, target: float) -> str:
     best, _ = unbeaten(summary, target)
     pairs = pairs_at(summary, target)
     told = [pair for pair in pairs if winner(pair) in best] or pairs
-    return f"{capital('; '.join(_told(pair, summary) for pair in told))}."
+    return f"{capital(some_of([_told(pair, summary) for pair in told], '; '))}."
 
 
 def _told(pair: MainPair, summary: Summary) -> str:
@@ -174,7 +174,7 @@ def _other_views(summary: Summary) -> list[tuple[str, bool]]:
         if unbeaten(summary, target) == (best, decided):
             alike.append(goal_text(summary, target))
             continue
-        told = "; ".join(_told(pair, summary) for pair in pairs_at(summary, target))
+        told = some_of([_told(pair, summary) for pair in pairs_at(summary, target)], "; ")
         views.append((f"To {goal_text(summary, target)}: {told}.", True))
     if alike:
         views.insert(0, (f"To {listed(alike)} the same choice follows.", False))

@@ -3,7 +3,7 @@
 The runs are two samples. Their seeds are never paired: even the same numbers mean the same split and the same first
 parameters only where every setting that they depend on is the same. So both procedures are redrawn independently, each
 with its own tuning in it; where the runs do share splits and starts such an interval is wider than it need be, and
-never too sure of itself.
+as a rule not too sure of itself.
 """
 
 from collections.abc import Mapping

@@ -125,7 +125,7 @@ def _sure_words(runs: Sequence[FinishedRun], same: Mapping[str, bool]) -> str:
         f"{seeds[0]} fresh seeds in each" if seeds[0] == seeds[1] else f"{seeds[0]} fresh seeds in A, {seeds[1]} in B"
     )
     shared = (
-        " Both ran the same seeds; what these share makes the intervals wider than need be, never narrower."
+        " Both ran the same seeds; what these share makes the intervals, as a rule, wider than need be."
         if same["seeds"] and same["data"]
         else ""
     )
