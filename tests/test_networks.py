@@ -390,8 +390,12 @@ def test_ties_in_a_pooled_square_go_to_its_first_place(shape):
     images = jnp.asarray(data(6, shape).train.inputs).at[:, :, :5].set(0.5)
     params = jax.tree.map(jnp.abs, moved(model.init(KEY, images, 3)))
 
+    weights = jnp.sin(jnp.arange(18.0)).reshape(
+        6, 3
+    )  # not a function of the logits, whose last digits it would enlarge
+
     def total(function):
-        return jax.jit(jax.grad(lambda images: jnp.sum(jnp.sin(function(params, images)))))(images)
+        return jax.jit(jax.grad(lambda images: jnp.sum(weights * function(params, images))))(images)
 
     theirs = total(lambda params, images: by_definition(params, images, (4, 6), "none", False))
     np.testing.assert_allclose(total(model.apply), theirs, rtol=2e-4, atol=2e-5)
