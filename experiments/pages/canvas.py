@@ -95,12 +95,14 @@ def panels(
     return figure, grid[:count]
 
 
-def title(axes: Axes, words: str) -> None:
-    """A title over the left edge, in lines as wide as half a page.
+def title(axes: Axes, words: str, columns: int = 2) -> None:
+    """A title over the left edge, in lines as wide as a panel where there are so many columns of them.
 
     Dollar signs are escaped: matplotlib would read mathematics between them.
     """
-    axes.set_title(textwrap.fill(printable(words), TITLE).replace("$", r"\$"), loc="left", fontsize=11)
+    axes.set_title(
+        textwrap.fill(printable(words), 2 * TITLE // max(columns, 2)).replace("$", r"\$"), loc="left", fontsize=11
+    )
 
 
 def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] = (), *, edge: str = "upper") -> None:

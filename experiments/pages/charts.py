@@ -104,7 +104,7 @@ def survival(panels: Mapping[str, Mapping[str, Survival]], *, horizon: int, firs
             if curve.probability[-1] > 0:
                 end: dict[str, Any] = {"marker": look.marker, "ms": 9, "mfc": "white", "mew": 1.6, "zorder": 4}
                 axes.plot(horizon, curve.probability[-1], color=look.color, clip_on=False, gid=look.gid, **end)
-        canvas.title(axes, title)
+        canvas.title(axes, title, columns)
         canvas.step_axis(axes, "x", np.array([0, first_step, horizon]))
         axes.set_xlabel("step")
     grid[0].set_ylim(-0.02, 1.02)

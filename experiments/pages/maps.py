@@ -28,7 +28,8 @@ def rate_map(
       best: {loss: the rate chosen}.
     """
     looks = styles(learning_rates)
-    figure, grid = canvas.panels(len(looks), width=9.0, height=3.4, columns=min(3, len(looks)), sharey=True)
+    columns = min(3, len(looks))
+    figure, grid = canvas.panels(len(looks), width=9.0, height=3.4, columns=columns, sharey=True)
     for axes, (loss, look) in zip(grid, looks.items(), strict=True):
         middle = np.median(np.nan_to_num(accuracy[loss], nan=0.0), axis=1)
         across, up = np.meshgrid(steps, learning_rates[loss])
@@ -41,7 +42,7 @@ def rate_map(
         axes.grid(visible=False)
         canvas.step_axis(axes, "x", steps)
         axes.set_xlabel("step")
-        canvas.title(axes, display_name(loss))
+        canvas.title(axes, display_name(loss), columns)
     grid[0].set_ylabel("learning rate")
     with matplotlib.rc_context(SETTINGS):
         figure.colorbar(points, ax=grid, format=PercentFormatter(1.0, decimals=0, symbol=" %"), pad=0.01)
