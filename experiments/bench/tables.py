@@ -27,7 +27,8 @@ def _percent(spread: float | None) -> str:
 
 def points_table(suite: str, points: Sequence[Point]) -> Table:
     """How many times faster than each peer, and how far the peer's own turns lie apart: a row per point and peer."""
-    table = Table(box=SIMPLE_HEAD, title=f"suite {suite}: how many times faster than each peer, in one run")
+    title = f"suite {suite}: how many times faster than each peer, in one run"
+    table = Table(box=SIMPLE_HEAD, title=title, padding=0, collapse_padding=True)
     table.add_column("point", no_wrap=True)
     table.add_column("peer", no_wrap=True)
     for name in ("faster", "noise", "of limit", "compile"):
