@@ -98,11 +98,7 @@ def statements() -> dict[str, str]:
     found = {}
     for path in sorted((HERE / "claims").glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if (
-                isinstance(node, ast.Assign)
-                and isinstance(node.value, ast.Call)
-                and ast.unparse(node.targets[0]) == "CLAIM"
-            ):
-                said = {one.arg: one.value for one in node.value.keywords if one.arg in ("id", "statement")}
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CLAIM":
+                said = {one.arg: one.value for one in getattr(node.value, "keywords", ())}
                 found[ast.literal_eval(said["id"])] = ast.literal_eval(said["statement"])
     return found

@@ -12,8 +12,7 @@ from ce_jax.training import Part, Splits
 from ..errors import UserError
 from .records import RawTable
 
-_CELL = ("radius", "texture", "perimeter", "area", "smoothness")
-_CELL += ("compactness", "concavity", "concave points", "symmetry", "fractal dimension")
+_CELL = "radius,texture,perimeter,area,smoothness,compactness,concavity,concave points,symmetry,fractal dimension"
 FEATURES = {
     "iris": ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"),
     "wine": (
@@ -21,7 +20,9 @@ FEATURES = {
         *("nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue"),
         *("od280/od315_of_diluted_wines", "proline"),
     ),
-    "breast_cancer": tuple(form.format(name) for form in ("mean {}", "{} error", "worst {}") for name in _CELL),
+    "breast_cancer": tuple(
+        form.format(name) for form in ("mean {}", "{} error", "worst {}") for name in _CELL.split(",")
+    ),
     "digits": tuple(f"pixel_{i}_{j}" for i in range(8) for j in range(8)),
 }
 """Names that scikit-learn gives in its code; those of classes stand in its files, but for digits."""
