@@ -27,7 +27,7 @@ def odd_curves(change=None, *, losses=("cross_entropy", "ssr"), rates=3, tuning=
     for loss in losses:
         rise = np.broadcast_to(np.linspace(0.3, 0.99, len(steps)), (rates, tuning + fresh, len(steps)))
         metrics = {name: rise.copy() for name in METRICS}
-        metrics |= {name: np.full((*rise.shape[:2], 1), 0.5) for name in AT_END}
+        metrics |= {name: np.full((*rise.shape[:2], len(WORKLOAD["classes"])), 0.5) for name in AT_END}
         if change:
             change(loss, metrics)
         arrays[f"learning_rates/{loss}"] = np.geomspace(0.1, 1, rates)

@@ -29,7 +29,8 @@ class ByClass(NamedTuple):
 def by_class(run: FinishedRun) -> dict[str, ByClass]:
     """{loss: its accuracies} where classes are few or skewed, else nothing; intervals cover the tuning."""
     names, losses = run.summary["workload"].get("classes", ()), run.summary["losses"]
-    known = all(METRIC in run.curves[loss].metrics for loss in losses)
+    stored_metrics = [run.curves[loss].metrics for loss in losses]
+    known = all(METRIC in one and one[METRIC].shape[-1] == len(names) for one in stored_metrics)
     if not known or not (len(names) <= MOST_SHOWN or tells_rare(run.summary)):
         return {}
     stored, tuning = run.config["analysis"], run.config["sweep"]["tuning_seeds"]
