@@ -67,12 +67,11 @@ def test_there_is_a_rate_for_every_setting_and_loss():
 
 
 @pytest.mark.slow
-def test_the_table_of_rates_is_what_the_engine_finds():
-    cell = ("mixtures", race.SPREADS["saturated"], 0.0, 1)
-    ratios = np.divide(tuning.tuned(*cell), race.best_rates()[race.setting(*cell)])
-    # Chaotic runs at large rates differ in last digits between processors: a tie may fall to the next rate of the grid.
-    assert (abs(np.log10(ratios)) < 0.35).all()
-    assert (ratios.round(2) == 1).any()
+@pytest.mark.parametrize("dataset", race.DATASETS)
+def test_the_table_of_rates_is_what_the_engine_finds(dataset):
+    """From a gentle start: from a saturated one SSR is equally fast at rates a decade apart, and last digits choose."""
+    cell = (dataset, race.SPREADS["gentle"], 0.0, 1)
+    assert tuning.tuned(*cell) == pytest.approx(race.best_rates()[race.setting(*cell)], rel=1e-3)
 
 
 def test_a_folder_is_no_page(tmp_path):
