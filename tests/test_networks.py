@@ -390,9 +390,8 @@ def test_ties_in_a_pooled_square_go_to_its_first_place(shape):
     images = jnp.asarray(data(6, shape).train.inputs).at[:, :, :5].set(0.5)
     params = jax.tree.map(jnp.abs, moved(model.init(KEY, images, 3)))
 
-    weights = jnp.sin(jnp.arange(18.0)).reshape(
-        6, 3
-    )  # not a function of the logits, whose last digits it would enlarge
+    # Not a function of the logits, which are large here: it would enlarge their last digits.
+    weights = jnp.sin(jnp.arange(18.0)).reshape(6, 3)
 
     def total(function):
         return jax.jit(jax.grad(lambda images: jnp.sum(weights * function(params, images))))(images)

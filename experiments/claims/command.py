@@ -15,6 +15,7 @@ from ..errors import UserError, nearest
 from ..files import SEAL, digest, json_bytes, make_folder, read_json, set_aside, write_json
 from ..names import CHECKOUT, program
 from ..pages.drawing import saved
+from ..pages.showing import show_page
 from ..progress import shown_on
 from ..run.provenance import provenance
 from ..runtime import prepare_jax
@@ -87,7 +88,7 @@ def claims_command(
     console.print(table(chosen, out))
     for said in standing(CLAIMS):
         console.print(said, markup=False)
-    console.print(f"page: {write_claims(out)}", markup=False, soft_wrap=True)
+    show_page(write_claims(out), False, console)
     return 0
 
 

@@ -12,6 +12,8 @@ from .finished import MISFITS
 from .html import write_page
 
 INDEX = "index.html"
+COMPARED = "compared"
+"""The folder of the pages that compare two runs, beside the runs."""
 OTHERS = {"claims": "claims.html", "lesson": "lesson.html", "audit": "audit.html", "explore.html": ""}
 """Pages of other commands, by their usual place beside the runs."""
 
@@ -38,7 +40,8 @@ def write_index(folder: Path) -> Path:
         raise UserError(f"{folder}: expected a folder of results, there is none")
     entries = sorted((entry for one in sorted(folder.iterdir()) if (entry := _entry(one))), reverse=True)
     compared = [
-        (f"compared: {page.stem}", quote(f"compared/{page.name}")) for page in sorted(folder.glob("compared/*.html"))
+        (f"compared: {page.stem}", quote(f"{COMPARED}/{page.name}"))
+        for page in sorted((folder / COMPARED).glob("*.html"))
     ]
     others = [
         (name.removesuffix(".html"), path.as_posix())

@@ -13,12 +13,12 @@ from ..config import flatten
 from ..errors import UserError
 from ..files import usable_folder
 from ..pages.finished import read_run
+from ..pages.index import COMPARED
+from ..pages.showing import show_page
 from ..pages.two_runs import NAMES, Side, write_two_runs
 from .applying import applying
 from .joining import JOINED
 
-COMPARED = "compared"
-"""The folder of these pages, beside the runs."""
 LONGEST = 90
 """Characters of a run's name in the page's; its hash stays."""
 
@@ -55,7 +55,7 @@ def compare_command(folders: tuple[Path, Path], out: Path | None, console: Conso
     ]
     written, sentence = write_two_runs(page, (sides[0], sides[1]), differing(*(run.config for run in runs)))
     console.print(f"A: {found[0]}\nB: {found[1]}\n{sentence}", markup=False, soft_wrap=True)
-    console.print(f"page: {written}", markup=False, soft_wrap=True)
+    show_page(written, False, console)
     return 0
 
 
