@@ -142,6 +142,7 @@ def test_lists_of_workload_keys_make_workloads(tmp_path):
         ("dataset.name=iris", "command line: dataset.name: 'dataset' is a value, not a table"),
         ("train.steps=10000000000000", "command line: train.steps: expected at most 2147483647, got 10000000000000"),
         ("train.batch_size=4294967296", "train.batch_size: expected 'full' or at least 1, got 4294967296"),
+        ("train.evaluation_rows=0", "train.evaluation_rows: expected at least 1, got 0"),
         ("train.evaluations=2000000", "train.evaluations: expected at most 1000000, got 2000000"),
         ("sweep.seeds=10000000", "command line: sweep.seeds: expected at most 1000000, got 10000000"),
         ("sweep.learning_rates.count=10000000", "expected at most 1000000, got 10000000"),

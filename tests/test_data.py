@@ -119,21 +119,24 @@ def test_heavy_tail_has_groups_of_equally_many_examples(m):
     assert 0 <= train.inputs.min() < 0.01
     assert 0.99 < train.inputs.max() < 1
     assert heavy(m=m, balanced_test=False).test.labels.tolist() == train.labels.tolist()
+    for part in heavy(m=m, copies=3)[1:]:
+        assert np.bincount(part.labels[0]).tolist() == [3] * num_classes
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.2])
 def test_heavy_tail_is_tested_on_noisy_copies_of_training_rows(noise):
     train, validation, test = heavy(noise=noise)
-    alike = heavy(noise=noise, balanced_test=False).test
+    alike, few = heavy(noise=noise, balanced_test=False).test, heavy(noise=noise, copies=2)
     for lane in range(3):
         rows = train.inputs[lane]
-        for part in (validation, test, alike):
+        for part in (validation, test, alike, few.validation, few.test):
             differences = part.inputs[lane][:, None] - rows[None, :]
             nearest = np.square(differences).sum(axis=-1).argmin(axis=1)
             np.testing.assert_array_equal(train.labels[lane][nearest], part.labels[lane])
             assert differences[np.arange(len(nearest)), nearest].std() == pytest.approx(noise, rel=0.02)
     if noise:
-        assert not np.isclose(alike.inputs, validation.inputs).all()  # fresh noise for each part
+        for one, other in ((alike, validation), (few.test, few.validation)):
+            assert not np.isclose(one.inputs, other.inputs).all()  # fresh noise for each part
 
 
 def test_heavy_tail_is_drawn_anew_for_every_seed():
@@ -158,6 +161,11 @@ def test_heavy_tail_is_scaled_by_its_training_part_and_may_have_label_noise():
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
+        (
+            "iris",
+            {"copies": 2},
+            r"^data\.copies: expected none, as only the data set heavy_tail is validated with copies",
+        ),
         ("iris", {"m": 5}, r"^data\.m: expected none, as only the data set heavy_tail has groups of classes, got 5$"),
         (
             "heavy_tail",

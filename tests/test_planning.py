@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from ce_jax.comparing import lane_memory, wave_memory
-from ce_jax.sweeping import Plan, compile_wave
+from ce_jax.comparing import expected_seconds, lane_memory, wave_memory
+from ce_jax.models import cnn, mlp
+from ce_jax.sweeping import Plan, compile_wave, evaluate_block
 from ce_jax.training import Hyperparameters
 from experiments.config import load_config
 from experiments.errors import UserError
@@ -76,3 +77,24 @@ def test_accelerators_are_filled_and_take_whole_batches(monkeypatch):
     assert filled.seeds_per_wave * filled.rates_per_wave > 4 * on_cpu.seeds_per_wave * on_cpu.rates_per_wave
     assert on_cpu.segment_steps < 20000  # what takes an accelerator seconds is not cut
     assert filled.segment_steps is None
+
+
+def test_the_expected_time_counts_evaluations():
+    """A training part of 90 rows and two others of 30 are as many rows as 110 / 16 steps of 16."""
+    words = ("train.steps=100", "train.batch_size=16")
+    few, many, some = (
+        expected_seconds(task("quickstart", *words, *more), 1)
+        for more in (
+            ("train.evaluate_every=100",),
+            ("train.evaluate_every=10",),
+            ("train.evaluate_every=10", "train.evaluation_rows=20"),
+        )
+    )
+    assert many / few == pytest.approx((100 + 11 * 110 / 16) / (100 + 2 * 110 / 16))
+    assert some / few == pytest.approx((100 + 11 * 40 / 16) / (100 + 2 * 110 / 16))
+
+
+@pytest.mark.parametrize(("batch", "rows"), [(8, 64), (100, 100), (3000, 256)])
+def test_what_is_no_dense_network_is_evaluated_in_blocks(batch, rows):
+    assert evaluate_block(cnn((2,)), batch) == rows
+    assert evaluate_block(mlp((4,)), batch) is None

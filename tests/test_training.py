@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ce_jax.losses import LOSSES, Loss, cross_entropy
-from ce_jax.models import linear, mlp
+from ce_jax.models import Layer, linear, mlp
 from ce_jax.training import (
     AT_END,
     METRICS,
@@ -113,6 +113,37 @@ def test_evaluation_in_blocks_changes_nothing(class_weight):
     whole, cut = curves(**knobs), curves(**knobs, evaluate_block=16)
     for metric in METRICS:
         np.testing.assert_allclose(cut[metric], whole[metric], rtol=2e-5, atol=1e-6, err_msg=metric)
+
+
+@pytest.mark.parametrize("class_weight", [None, pytest.param((1.0, 0.5, 4.0), marks=pytest.mark.slow)])
+def test_an_evaluation_of_some_rows_changes_only_what_is_measured_on_them(class_weight):
+    """The rows' own mean loss, where all rows are evaluated the same run; weights as before, of all rows."""
+    knobs, rows = {"model": mlp((4,)), "class_weight": class_weight}, 10
+    every, some = curves(**knobs), curves(**knobs, evaluation_rows=rows)
+    of_part = [name for name in METRICS if name.startswith(("validation_", "test_"))]
+    for metric in of_part:
+        np.testing.assert_array_equal(some[metric], every[metric], err_msg=metric)
+    for metric in ("train_loss", "gradient_norm", "true_class_probability"):
+        assert not np.allclose(some[metric], every[metric], rtol=1e-4)
+    assert np.allclose(some["train_accuracy"] * rows, np.round(some["train_accuracy"] * rows), atol=1e-5)
+    enough = curves(**knobs, evaluation_rows=len(data().train.labels))
+    np.testing.assert_array_equal(enough["train_loss"], every["train_loss"])
+
+
+def test_the_rows_evaluated_are_drawn_and_the_rare_classes_those_of_all_rows():
+    """Sorted rows: the first ten would hold only class 0. Class 2, the rarest, may not be among those drawn."""
+    labels = np.repeat([0, 1, 2], [150, 148, 2])
+    identity = (Layer(jnp.eye(3), jnp.zeros(3)),)
+    train = Part(np.eye(3, dtype=np.float32)[labels], labels)  # all right
+    other = Part(np.eye(3, dtype=np.float32)[[0, 1, 1]], np.array([0, 1, 2]))  # the rarest class wrong
+    run = make_train(linear(start=identity), "ssr", num_classes=3, evaluate_at=(0,), evaluation_rows=10)
+    found = jax.jit(run)(jax.random.key(0), Hyperparameters(0.0), Splits(train, other, other))
+    chosen = run._evaluated(train)
+    assert len(chosen.labels) == 10
+    assert {0, 1} <= set(chosen.labels.tolist())
+    np.testing.assert_array_equal(chosen.inputs.argmax(axis=1), chosen.labels)
+    assert found["train_loss"][0] == pytest.approx(2 * (1 / (2 + np.e)) ** 2 + (1 - np.e / (2 + np.e)) ** 2, rel=1e-6)
+    assert found["validation_rare_accuracy"][0] == 0
 
 
 @pytest.mark.parametrize(("setting", "expected"), [(None, {"HIGHEST"}), ("tensorfloat32", {"HIGH"})])

@@ -84,6 +84,7 @@ def compare(
     batch_size: Any = TrainOptions.batch_size,
     evaluate_every: int | None = TrainOptions.evaluate_every,
     evaluations: int = TrainOptions.evaluations,
+    evaluation_rows: int | None = TrainOptions.evaluation_rows,
     dtype: Any = TrainOptions.dtype,
     learning_rates: RateGrid | Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -126,7 +127,7 @@ def compare(
       gradient: "autodiff" or "manual" (hand-written, through every layer).
       label_noise, scale, imbalance, balanced_test, split: as in the table [data] of a config; imbalance is a ratio or
         {"zipf": exponent}.
-      steps, schedule, batch_size, evaluate_every, evaluations, dtype: as in [train].
+      steps, schedule, batch_size, evaluate_every, evaluations, evaluation_rows, dtype: as in [train].
       learning_rates, options, search, draws, widen, seeds, tuning_seeds, first_seed, retire_reached: as in [sweep];
         learning_rates is a `RateGrid` or {"low": ..., "high": ..., "count": ...}, options tunes what the optimizer has
         beside the rate, {"momentum": [0.0, 0.9]}.
@@ -167,6 +168,7 @@ def compare(
         "batch_size": batch_size,
         "evaluate_every": evaluate_every,
         "evaluations": evaluations,
+        "evaluation_rows": evaluation_rows,
         "dtype": dtype,
     }
     sweep_given = {

@@ -100,6 +100,8 @@ class TrainOptions:
     schedule: how the learning rate goes over the run, its peak being the rate that is swept: "constant"; "cosine" and
         "linear" (to 0 at the last step), "exponential" (to 1 % there), "warmup_cosine" (up over the first tenth, then
         down to 0) or "step" (a tenth from half of the run on, a hundredth from three quarters on).
+    evaluation_rows: examples of the training part that an evaluation looks at, drawn once for all runs; None for all.
+        Of the validation and the test part, which the results are about, it always looks at all.
     """
 
     steps: int = 1000
@@ -108,6 +110,7 @@ class TrainOptions:
     evaluate_every: int | None = None
     evaluate_at: Literal["log"] = "log"
     evaluations: int = 64
+    evaluation_rows: int | None = None
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
@@ -117,6 +120,8 @@ class TrainOptions:
         if not (isinstance(self.batch_size, str) and self.batch_size == "full"):
             check(is_count(self.batch_size), "batch_size", "'full' or at least 1", self.batch_size)
         check_count("evaluations", self.evaluations, 2, MOST_LISTED)
+        if self.evaluation_rows is not None:
+            check_count("evaluation_rows", self.evaluation_rows)
         if self.evaluate_every is not None:
             check_count("evaluate_every", self.evaluate_every)
             least = -(-self.steps // MOST_LISTED)

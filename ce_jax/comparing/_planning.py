@@ -91,4 +91,8 @@ def expected_seconds(task: Task, classifiers: int) -> float:
 
     By the rates of an ordinary device of this kind, not of this one: right within a factor of a few.
     """
-    return classifiers * task.training.steps * seconds_per_step(task) / len(jax.devices())
+    train, *others = (len(part.labels) for part in task.example)
+    # Of the training part an evaluation takes the gradient, three products a layer; of the others one.
+    rows = min(train, task.training.evaluation_rows or train) + sum(others) / 3
+    steps = task.training.steps + len(task.evaluate_at) * rows / task.batch
+    return classifiers * steps * seconds_per_step(task) / len(jax.devices())

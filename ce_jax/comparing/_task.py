@@ -100,7 +100,8 @@ class Task:
             schedule=self.training.schedule,
             batch_size=None if self.training.batch_size == "full" else self.batch,
             row_block=row_block(self.batch) if on_cpu() else None,
-            evaluate_block=evaluate_block(self.model) if on_cpu() else None,
+            evaluate_block=evaluate_block(self.model, self.batch) if on_cpu() else None,
+            evaluation_rows=self.training.evaluation_rows,
             gradient=self.gradient,
             class_weight=arm.class_weight,
         )

@@ -11,7 +11,7 @@ _MOST_RATES = 16
 # What a step of all lanes on one core may touch, and the rows that a step takes at a time, by `bench sweep` and trials
 # of larger networks: with twice the bytes or all 1,797 rows of digits at once, lanes train up to twice as slowly.
 _CACHE = 4 * 2**20
-_ROWS = 256
+_ROWS, _FEW_ROWS = 256, 64
 _CALL = 0.05  # what storing a wave and calling for the next costs, in waves of the largest size
 
 
@@ -109,12 +109,13 @@ def row_block(batch: int) -> int | None:
     return _ROWS if batch > _ROWS else None
 
 
-def evaluate_block(model: Model) -> int | None:
+def evaluate_block(model: Model, batch: int) -> int | None:
     """Examples that an evaluation on a CPU takes at a time, for `make_train`; None for all, as in a dense network.
 
-    Other networks hold far more values for each example: evaluated all at once, they leave the caches.
+    Other networks hold far more values for each example: as many as in a step, for which waves are planned, or a few
+    more where steps are of hardly any.
     """
-    return _ROWS if model.hidden is None else None
+    return min(max(batch, _FEW_ROWS), _ROWS) if model.hidden is None else None
 
 
 def step_bytes(sizes: Sequence[int], batch: int, itemsize: int = 4) -> int:

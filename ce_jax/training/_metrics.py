@@ -14,21 +14,26 @@ from ce_jax.training._records import Splits
 
 
 def metrics(
-    logits_of: Callable[[Array], Array], data: Splits, value: Array, gradients: Params, logits: Array
+    logits_of: Callable[[Array], Array], data: Splits, labels: Array, value: Array, gradients: Params, logits: Array
 ) -> dict[str, Array]:
-    """The values of `METRICS` and `AT_END`: from inputs' logits [K, N], and from what the training part has already."""
-    labels = data.train.labels
+    """The values of `METRICS` and `AT_END`.
+
+    From inputs' logits [K, N], and from labels, mean loss, gradients and logits of what is evaluated of the training
+    part. Which classes are rare follows from all of it.
+    """
+    labels_of = {"train": labels, "validation": data.validation.labels, "test": data.test.labels}
     right = {"train": _right(logits, labels)}
     for name in ("validation", "test"):
-        part = getattr(data, name)
-        right[name] = _right(logits_of(part.inputs), part.labels)
+        right[name] = _right(logits_of(getattr(data, name).inputs), labels_of[name])
     # In the dtype of the other metrics, which holds every count below 2^24.
     rows, hits = {}, {}
     for name, hit in right.items():
-        own = jnp.arange(logits.shape[0])[:, None] == getattr(data, name).labels[None, :]
+        own = jnp.arange(logits.shape[0])[:, None] == labels_of[name][None, :]
         rows[name] = jnp.sum(own, axis=1, dtype=logits.dtype)
         hits[name] = jnp.sum(own & hit[None, :], axis=1, dtype=logits.dtype)
-    rare, by_class = rarest_half(rows["train"]), {name: _quotient(hits[name], rows[name]) for name in right}
+    every = jnp.arange(logits.shape[0])[:, None] == data.train.labels[None, :]
+    rare = rarest_half(jnp.sum(every, axis=1, dtype=logits.dtype))
+    by_class = {name: _quotient(hits[name], rows[name]) for name in right}
     return {
         "train_loss": value,
         "cross_entropy": jnp.mean(cross_entropy(logits, labels, axis=0)),

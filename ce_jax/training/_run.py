@@ -68,6 +68,7 @@ class Training:
     batch_size: int | None
     row_block: int | None
     evaluate_block: int | None
+    evaluation_rows: int | None
     gradient: str
     class_weight: ClassWeight
 
@@ -100,11 +101,12 @@ class Training:
     def evaluate(self, state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
         """The state, marked if it has diverged, and {metric: value}."""
         data = jax.tree.map(jnp.asarray, data)
-        batch = self._weighted(*data.train, data.train.labels)
+        train = self._evaluated(data.train)
+        batch = self._weighted(*train, data.train.labels)
         evaluated = evaluated_in_row_blocks(self._value_and_gradient, self.evaluate_block)
         value, gradients, logits = evaluated(state.params, batch, self._options(hyper, data.train))
         logits_of = functools.partial(logits_in_row_blocks, self.model, state.params, row_block=self.evaluate_block)
-        measured = metrics(logits_of, data, value, gradients, logits)
+        measured = metrics(logits_of, data, train.labels, value, gradients, logits)
         # From the last `alive` on, so that a run that has diverged stays so even if its values were finite again.
         alive = state.alive & jnp.isfinite(value) & jnp.isfinite(measured["gradient_norm"])
         return state._replace(alive=alive), {name: jnp.where(alive, m, jnp.nan) for name, m in measured.items()}
@@ -142,6 +144,15 @@ class Training:
         # A batch in which no class has a weight teaches nothing; its mean would be 0 / 0.
         return Batch(inputs, labels, own * (len(labels) / jnp.where(total > 0, total, 1)))
 
+    def _evaluated(self, train: Part) -> Part:
+        """What an evaluation sees of the training part."""
+        rows = len(train.labels)
+        if self.evaluation_rows is None or self.evaluation_rows >= rows:
+            return train
+        # Drawn: rows may be sorted by class, or classes take turns. The same at every step of every run.
+        chosen = np.sort(np.random.default_rng(0).permutation(rows)[: self.evaluation_rows])
+        return Part(train.inputs[chosen], train.labels[chosen])
+
     def _batch(self, key: Array, index: Array, train: Part) -> Batch:
         inputs, labels = jax.tree.map(jnp.asarray, train)
         if self.batch_size is None:
@@ -173,6 +184,7 @@ def make_train(
     batch_size: int | None = None,
     row_block: int | None = None,
     evaluate_block: int | None = None,
+    evaluation_rows: int | None = None,
     gradient: str = "autodiff",
     class_weight: ClassWeight = None,
 ) -> Training:
@@ -191,6 +203,8 @@ def make_train(
       row_block: a step adds up its gradient over blocks of so many examples, for batches that are wider than a cache
         (`ce_jax.sweeping.row_block`); None for the whole batch at once.
       evaluate_block: an evaluation takes so many examples of a part at a time; None for all at once.
+      evaluation_rows: an evaluation looks at so many examples of the training part, the same in every run; None for
+        all of them.
       gradient: `autodiff` (jax.grad of loss and model) or `manual` (`ce_jax.backprop`: the loss's gradient by hand, and
         that of a dense network's layers; other networks are gone back through by `jax.vjp`).
       class_weight: what an example of each class counts in the training loss, [K] numbers from 0; `balanced` for
@@ -244,6 +258,7 @@ def make_train(
         batch_size=batch_size,
         row_block=row_block,
         evaluate_block=evaluate_block,
+        evaluation_rows=evaluation_rows,
         gradient=gradient,
         class_weight=weights,
     )

@@ -84,7 +84,8 @@ def prepare_ours(
         evaluate_at=(0, task.steps),
         batch_size=task.batch,
         row_block=row_block(batch),
-        evaluate_block=evaluate_block(task.network.ours),
+        evaluate_block=evaluate_block(task.network.ours, batch),
+        evaluation_rows=1,  # what others write does not evaluate
     )
     one = Hyperparameters(jax.ShapeDtypeStruct((), np.float32), {})
     step = lane_cost(train, one, task.data).step

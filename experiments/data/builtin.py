@@ -111,7 +111,15 @@ def spirals(*, num_classes: int, examples_per_class: int, noise: float, turns: f
     return _synthetic(clean + noise * random.normal(size=clean.shape), labels, num_classes)
 
 
-def heavy_tail(*, m: int, noise: float, balanced_test: bool, seeds: tuple[int, ...]) -> Splits:
+def heavy_tail(
+    *,
+    m: int,
+    noise: float,
+    balanced_test: bool,
+    copies: int | None = None,
+    dimensions: int | None = None,
+    seeds: tuple[int, ...],
+) -> Splits:
     """Draw random inputs with classes of a heavy tail, the toy of Kunstner et al. 2024 (arXiv 2402.19449).
 
     Group i = 0..m-1 has 2^i classes with 2^(m-i) training examples each: n = m 2^m examples of 2^m - 1 classes, the
@@ -125,6 +133,8 @@ def heavy_tail(*, m: int, noise: float, balanced_test: bool, seeds: tuple[int, .
       m: number of groups.
       noise: standard deviation of the normal noise of every input.
       balanced_test: False to test, too, with one copy of each training row.
+      copies: validate and test with so many copies of randomly chosen rows of every class instead.
+      dimensions: other than d; fewer make it smaller.
       seeds: numbers that fix the draw.
 
     >>> parts = heavy_tail(m=3, noise=0.05, balanced_test=True, seeds=(0,))
@@ -136,16 +146,21 @@ def heavy_tail(*, m: int, noise: float, balanced_test: bool, seeds: tuple[int, .
     random = np.random.default_rng([*seeds, *b"heavy_tail"])
     counts = np.repeat(2 ** np.arange(m, 0, -1), 2 ** np.arange(m))
     labels = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    inputs = random.uniform(size=(len(labels), (m + 1) * 2**m))
+    inputs = random.uniform(size=(len(labels), dimensions or (m + 1) * 2**m))
 
-    def copies(rows: np.ndarray) -> Part:
+    def copied(rows: np.ndarray) -> Part:
         return Part(inputs[rows] + noise * random.normal(size=(len(rows), inputs.shape[1])), labels[rows])
 
     every = np.arange(len(labels))
-    validation = copies(every)
-    firsts = np.repeat(np.cumsum(counts) - counts, m + 1)
-    chosen = firsts + random.integers(np.repeat(counts, m + 1))
-    return Splits(Part(inputs, labels), validation, copies(chosen if balanced_test else every))
+
+    def drawn(times: int) -> np.ndarray:
+        firsts = np.repeat(np.cumsum(counts) - counts, times)
+        return firsts + random.integers(np.repeat(counts, times))
+
+    if copies is not None:
+        return Splits(Part(inputs, labels), copied(drawn(copies)), copied(drawn(copies)))
+    validation = copied(every)
+    return Splits(Part(inputs, labels), validation, copied(drawn(m + 1) if balanced_test else every))
 
 
 def _synthetic(inputs: np.ndarray, labels: np.ndarray, num_classes: int) -> RawTable:

@@ -88,6 +88,8 @@ def _draw_heavy_tail(options: DataOptions, seed: int) -> Splits:
         m=options.m or GROUPS,
         noise=options.noise,
         balanced_test=options.balanced_test,
+        copies=options.copies,
+        dimensions=options.dimensions,
         seeds=(options.generator_seed, seed),
     )
 

@@ -8,6 +8,8 @@ from ce_jax.comparing import PartOptions, SplitOptions
 
 from ..errors import UserError, check, check_one_of, is_count
 
+_MOST_DIMENSIONS = 20_000
+
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "blank": " "}
 """Words for the characters between cells, which are awkward to type on a command line; a blank stands for many."""
 
@@ -31,8 +33,9 @@ class DataOptions(PartOptions):
         text; whether its first line holds the names of the columns.
     label_noise, scale, imbalance, balanced_test, split: see `PartOptions`.
     num_classes, features, examples_per_class, separation, noise, turns: shape of the synthetic mixtures and spirals.
-    m: groups of classes of heavy_tail, 5 unless it is said; noise is that of its validation and test rows. It is drawn
-        anew for every seed (once where split.seed is a number), with parts of its own: there is nothing for imbalance,
+    m: groups of classes of heavy_tail, 5 unless it is said; noise is that of its validation and test rows, which are
+        copies of training rows: one of each to validate with, unless copies says how many of every class; dimensions,
+        (m + 1) 2^m unless it is said, are those of its inputs. It is drawn anew for every seed (once where split.seed is a number), with parts of its own: there is nothing for imbalance,
         classes, examples and the sizes in split to do, and they are refused.
     generator_seed: draws the synthetic data and the subsample.
     """
@@ -55,12 +58,17 @@ class DataOptions(PartOptions):
     noise: float = 0.05
     turns: float = 1.0
     m: int | None = None
+    copies: int | None = None
+    dimensions: int | None = None
     generator_seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.examples is None or is_count(self.examples), "examples", "a whole number from 1", self.examples)
         check(self.m is None or (is_count(self.m, 2) and self.m <= 10), "m", "a whole number from 2 to 10", self.m)
+        fine = self.dimensions is None or (is_count(self.dimensions) and self.dimensions <= _MOST_DIMENSIONS)
+        check(fine, "dimensions", f"a whole number from 1 to {_MOST_DIMENSIONS:,}", self.dimensions)
+        check(self.copies is None or is_count(self.copies), "copies", "a whole number from 1", self.copies)
         for key, least in (("num_classes", 2), ("features", 1), ("examples_per_class", 1), ("generator_seed", 0)):
             value = getattr(self, key)
             check(is_count(value, least), key, f"a whole number from {least}", value)
@@ -99,6 +107,8 @@ USES: dict[str, tuple[tuple[str, ...], str]] = {
     "noise": (("spirals", "heavy_tail"), "the data sets spirals and heavy_tail have noise"),
     "turns": (("spirals",), "the data set spirals has arms"),
     "m": (("heavy_tail",), "the data set heavy_tail has groups of classes"),
+    "dimensions": (("heavy_tail",), "the data set heavy_tail has random inputs"),
+    "copies": (("heavy_tail",), "the data set heavy_tail is validated with copies of its rows"),
     "generator_seed": (SYNTHETIC, "synthetic data and the subsample of data.examples are drawn"),
 }
 """{key: (names of data sets and formats that use it, who that is in words)} of the keys that not all make use of."""

@@ -31,7 +31,11 @@ APPLIES: dict[str, Callable[[Settings], bool]] = {
     "data.generator_seed": lambda config: (
         config["dataset"] in USES["generator_seed"][0] or config.get("data.examples") is not None
     ),
-    "data.balanced_test": lambda config: config["dataset"] == "heavy_tail" or _unless("data.imbalance", 1.0)(config),
+    "data.balanced_test": lambda config: (
+        config.get("data.copies") is None
+        if config["dataset"] == "heavy_tail"
+        else _unless("data.imbalance", 1.0)(config)
+    ),
     "data.split.validation": _unless("dataset", "heavy_tail"),
     "data.split.test": _unless("dataset", "heavy_tail"),
     "mlp": _if("model", "mlp"),
