@@ -1,8 +1,11 @@
 """What `python -m experiments docs` does: API pages of the library, made by pdoc (extra `docs`)."""
 
+import inspect
 from pathlib import Path
 
 from rich.console import Console
+
+import ce_jax
 
 from .errors import UserError
 from .pages.showing import show_page
@@ -24,6 +27,7 @@ def docs_command(out: Path, open_page: bool, console: Console) -> int:
         import pdoc.render
     except ImportError:
         raise UserError("docs: needs pdoc; pip install 'ce-jax[docs]', or -e '.[docs]' in a checkout") from None
+    inspect.getmembers(ce_jax)  # pdoc sees the names that have been looked up
     pdoc.render.configure(docformat="google", math=False, search=True)
     try:
         pdoc.pdoc("ce_jax", output_directory=out)

@@ -10,6 +10,7 @@ from experiments.config import load_config
 from experiments.data import Dataset, account_record, examine, load_dataset
 from experiments.data.options import DataOptions
 from experiments.pages.report import build_report
+from experiments.run import workload
 from tests.small_run import CONFIG, ROOT, run, the_folder
 
 
@@ -81,6 +82,15 @@ def test_a_dry_run_of_several_workloads_is_one_table(tmp_path, capsys):
     assert rows["total"][:2] == ["192", "8"]
     assert sum(line.startswith("data: iris") for line in lines) == 1  # which all four share
     assert sum(line.startswith("run folder") for line in lines) == 4
+
+
+def test_workloads_planned_together_share_the_splits_of_one_data_set_alone(tmp_path, monkeypatch):
+    drawn, original = [], workload.drawn_dataset
+    monkeypatch.setattr(workload, "drawn_dataset", lambda *given: drawn.append(given) or original(*given))
+    text = CONFIG.replace('dataset = "iris"', 'dataset = ["iris", {name = "iris", label_noise = 0.5}, "wine"]')
+    (tmp_path / "small.toml").write_text(text)
+    assert run(tmp_path / "small.toml", tmp_path / "out", "start=he,gentle", "--dry-run") == 0
+    assert [(given[0].name, given[1].label_noise) for given in drawn] == [("iris", 0), ("iris", 0.5), ("wine", 0)]
 
 
 def test_a_dry_run_shows_the_settings_that_differ(tmp_path, capsys):

@@ -49,8 +49,10 @@ def dry_run_command(
 
 def dry_run_of(name: str, workloads: Sequence[Config], console: Console, memory: float | None) -> int:
     """Show what would be run; nothing is computed or written."""
-    named = zip(run_names(name, workloads), workloads, strict=True)
-    planned = [_planned(run, config, in_bytes(memory)) for run, config in named]
+    planned: list[Planned] = []
+    for run, config in zip(run_names(name, workloads), workloads, strict=True):
+        before = planned[-1].workload if planned else None
+        planned.append(_planned(run, config, in_bytes(memory), before))
     if len(planned) > 1:
         lines = _table(planned)
     else:
@@ -61,9 +63,9 @@ def dry_run_of(name: str, workloads: Sequence[Config], console: Console, memory:
     return 0
 
 
-def _planned(run: str, config: Config, budget: int | None) -> Planned:
+def _planned(run: str, config: Config, budget: int | None, before: Workload | None) -> Planned:
     with precision(config.train.dtype):
-        workload = load_workload(run, config)
+        workload = load_workload(run, config, before)
         task = workload.task
         plan = plan_for(task, budget)
         classifiers = len(task.arms) * len(first_points(config.sweep)) * len(task.seeds)

@@ -33,24 +33,30 @@ class Workload(NamedTuple):
     """What names the code of the user's own losses and network."""
 
 
-def load_workload(name: str, config: Config) -> Workload:
+def load_workload(name: str, config: Config, before: Workload | None = None) -> Workload:
     """Load and check everything a config names.
+
+    Args:
+      name: of the workload; config: of it.
+      before: another one, loaded a moment ago: where both have the same data, they have the same arrays.
 
     Raises:
       UserError: a data set, loss, start or optimizer option that does not exist or does not fit.
     """
     memory = machine_memory()
     refuse_beyond([data_need(config)], memory)
-    dataset = load_dataset(config.dataset, config.data)
+    shared = before if before and _data_of(before.config) == _data_of(config) else None
+    dataset = shared.dataset if shared else load_dataset(config.dataset, config.data)
     sweep, (examples, *shape) = config.sweep, dataset.inputs.shape
     held = dataset.inputs.nbytes + dataset.labels.nbytes
     refuse_beyond(run_needs(config, examples, math.prod(shape), len(dataset.class_names), held), memory)
     seeds = range(sweep.first_seed, sweep.first_seed + sweep.tuning_seeds + sweep.seeds)
     with users_input():
+        drawn = shared.task.splits if shared else drawn_dataset(dataset, config.data, seeds, config.train.dtype)
         task = Task(
             model=find_model(config, len(dataset.class_names), dataset.inputs.shape[1:]),
             arms=arms_of(config.loss, find_loss),
-            splits=drawn_dataset(dataset, config.data, seeds, config.train.dtype),
+            splits=drawn,
             num_classes=len(dataset.class_names),
             optimizer=config.optimizer,
             optimizer_options=config.optimizer_options,
@@ -64,6 +70,12 @@ def load_workload(name: str, config: Config) -> Workload:
         values = own_values(own)
         check_task(task)  # by which modules are imported that only a function imports
     return Workload(name, config, dataset, task, (*own_code(own), *values))
+
+
+def _data_of(config: Config) -> tuple[Any, ...]:
+    """The settings that the arrays of a workload follow from."""
+    sweep = config.sweep
+    return config.dataset, config.data, config.train.dtype, sweep.first_seed, sweep.tuning_seeds + sweep.seeds
 
 
 def findings(workload: Workload) -> list[Finding]:
