@@ -16,8 +16,11 @@ SUFFIX = "-narrow"
 """After the name of a figure, where it is for a phone."""
 WIDTH = 4.4
 """Inches: at 360 pixels a letter of 10 points is 11 pixels high."""
-TITLE, AXIS, ROW, HEADING = 42, 46, 20, 46
-"""Characters in a line of a panel's title, of an axis' label, of a row's label, and of the title of a figure."""
+TITLE, BESIDE_ROWS, AXIS, ROW, HEADING, FOOT = 42, 31, 46, 20, 46, 52
+"""Characters in a line: of a panel's title, of that beside labels of rows, of an axis' label, of a row's label, and of
+what stands over and under all panels."""
+LINE = 0.15
+"""Height of a line of small letters, in inches."""
 MOST_TICKS = 6
 """Numbers along a logarithmic axis."""
 
@@ -34,17 +37,21 @@ def narrowed(figure: Figure) -> Figure:
     legends = sum(legend_height(drawn, figure.get_figwidth()) for drawn in figure.legends)
     heading = figure.get_suptitle().count("\n") + 1 if figure.get_suptitle() else 0
     inner = figure.get_figheight() - legends - 0.22 * heading
-    heights = [inner * _share(axes) for axes in panels]
+    heights = [max(inner * share, _refilled(axes)) for axes, share in zip(panels, map(_share, panels), strict=True)]
     figure.set_layout_engine("constrained")
     grid = GridSpec(len(panels), 1, figure=figure, height_ratios=heights)
     for place, axes in enumerate(panels):
         axes.set_subplotspec(grid[place])
-        _refill(axes)
+        axes.set_aspect("auto")  # the layout would leave no room for labels beside a picture whose aspect is fixed
     figure.set_size_inches(WIDTH, sum(heights))
     if heading:
         words = textwrap.fill(" ".join(figure.get_suptitle().split()), HEADING)
         figure.suptitle(words, x=0.01, ha="left", fontsize=11, fontweight="bold")
         figure.set_figheight(figure.get_figheight() + 0.22 * (words.count("\n") + 1))
+    if foot := figure.get_supxlabel():
+        words = textwrap.fill(foot, FOOT)
+        figure.supxlabel(words, fontsize=9)
+        figure.set_figheight(figure.get_figheight() + LINE * words.count("\n"))
     for drawn in list(figure.legends):
         _again(figure, drawn)
     return figure
@@ -58,21 +65,31 @@ def _share(axes: Axes) -> float:
     return float(ratios[place.rowspan.start : place.rowspan.stop].sum() / ratios.sum())
 
 
-def _refill(axes: Axes) -> None:
-    """Break the words of a panel into shorter lines; a panel that leant on its neighbour gets tick labels again."""
-    title = axes.get_title(loc="left")
-    axes.set_title(textwrap.fill(" ".join(title.split()), TITLE), loc="left", fontsize=11)
+def _refilled(axes: Axes) -> float:
+    """Break the words of a panel into shorter lines; the least height that these need, in inches.
+
+    A panel that leant on its neighbour gets tick labels again.
+    """
+    places, words = _ticks(axes.yaxis)
+    longest = max(map(len, words), default=0)
+    title = " ".join(axes.get_title(loc="left").split())
+    above = textwrap.fill(title, BESIDE_ROWS if longest > ROW / 2 else TITLE)
+    axes.set_title(above, loc="left", fontsize=11)
     if axes.axison:
         axes.tick_params(labelleft=True)
     axes.set_xlabel(textwrap.fill(axes.get_xlabel(), AXIS))
-    places, words = _ticks(axes.yaxis)
-    if max(map(len, words), default=0) > ROW:
-        lines = [textwrap.fill(" ".join(one.split()), ROW, break_on_hyphens=False) for one in words]
-        axes.set_yticks(places, lines, fontsize=9 if max(one.count("\n") for one in lines) < 2 else 7)
+    if longest > ROW:
+        whole = [" ".join(one.split()).replace(" %", "\xa0%").replace("/", "/ ") for one in words]
+        lines = [textwrap.fill(one, ROW, break_on_hyphens=False) for one in whole]
+        axes.set_yticks(places, lines, fontsize=9)
+        words = lines
+    deepest = max((one.count("\n") + 1 for one in words), default=0)
+    least = LINE * (deepest + 0.5) * len(words) + LINE * (above.count("\n") + 6)
     places, words = _ticks(axes.xaxis)
     if axes.get_xscale() == "log" and len(places) > MOST_TICKS:
         first = places.index(1.0) % 2 if 1.0 in places else 0  # a line at 1 keeps its number
         axes.set_xticks(places[first::2], words[first::2])
+    return least
 
 
 def _ticks(axis: Axis) -> tuple[list[float], list[str]]:
