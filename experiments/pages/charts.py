@@ -173,9 +173,10 @@ def rates(
     canvas.title(bottom, "classifiers that diverged", columns=1)
     canvas.step_axis(middle, "y", steps)
     fastest = min(float(np.min(quartiles(times.T)[0], initial=horizon)) for times in steps_to.values())
-    middle.set_ylim(fastest / 1.5, horizon * 1.5)
+    middle.set_ylim(fastest / 1.5, horizon * 1.9)
     told = f"{horizon:,.0f}: the end of training"
-    middle.text(0.005, horizon, told, transform=middle.get_yaxis_transform(), va="bottom", fontsize=8)
+    above = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 8}  # the crosses on the line
+    middle.annotate(told, (0.005, horizon), xycoords=middle.get_yaxis_transform(), **above)
     label = f"learning rate (at each of them the best {others}, by the tuning seeds)" if others else "learning rate"
     bottom.set(xscale="log", xlabel=label, ylim=(-0.03, 1.03))
     bottom.xaxis.set_minor_locator(NullLocator())  # in three panels these took a third of the drawing time
