@@ -194,7 +194,7 @@ def test_verdict_file_page_and_resumption(tmp_path, only_small, monkeypatch):
     assert (verdict["schema"], verdict["verdict"], verdict["quick"], verdict["seeds"]) == (1, "confirmed", True, 3)
     assert verdict["measurements"]["a/b"] == {"value": 1.0, "ci": [0.5, 1.5], "unit": "steps"}
     assert verdict["measurements"]["c"]["ci"] is None
-    assert {path.name for path in (tmp_path / "small").iterdir()} >= {"figure.svg", "figure.png"}
+    assert {path.name for path in (tmp_path / "small").iterdir()} >= {"figure.svg", "figure.png", "figure-narrow.svg"}
     page = (tmp_path / "claims.html").read_text()
     for text in ("A statement.", "A source", "A choice.", "confirmed", "1 [0.5, 1.5] steps", "claims small --fresh"):
         assert text in page

@@ -16,7 +16,10 @@ from ce_jax.models import Layer
 from ce_jax.training import METRICS, Hyperparameters, Part, Splits, make_train, rarest_half
 from experiments.data import DataOptions, load_dataset
 from experiments.files import read_arrays
+from experiments.pages import classes
+from experiments.pages.finished import read_run
 from tests.small_run import run, the_folder
+from tests.test_report import Page
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -194,3 +197,23 @@ def test_what_has_no_value_is_null():
     assert final["test_balanced_accuracy"] == final["test_accuracy"]
     assert np.isnan(found.curves["ssr"]["test_class_accuracy"][..., 2]).all()
     assert "–" in found.table  # two examples a class against one: rare enough to be told
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_cache")
+def test_many_classes_are_drawn_by_their_frequency(config, tmp_path):
+    """31 classes of 32 to 2 examples: a point for each of the five numbers, its accuracy the mean of those classes."""
+    words = ("dataset=heavy_tail", "data.scale=none", "train.steps=8", "sweep.widen=0", "analysis.targets=0.5")
+    assert run(config, tmp_path, *words) == 0
+    page = Page(the_folder(tmp_path) / "report.html")
+    finished = read_run(the_folder(tmp_path))
+    stored = finished.curves["ssr"].metrics
+    stored[classes.METRIC] = np.random.default_rng(0).random(stored[classes.METRIC].shape)
+    found = classes.by_class(finished)
+    assert found.groups == ["32", "16", "8", "4", "2"]
+    np.testing.assert_allclose(found.grouped["ssr"].mean[2], found.each["ssr"].mean[3:7].mean(), atol=1e-6)
+    (axes,) = classes.figure(found).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == found.groups
+    assert "31 classes would hide one another" in page.text
+    finished.summary["workload"].pop("class_counts")  # every seed thins other classes, or an older run
+    assert classes.by_class(finished) is None

@@ -41,8 +41,11 @@ def test_the_golden_values_are_those_of_the_definitions(page):
         assert row["loss"] == pytest.approx(value, rel=1e-6, abs=1e-12)
 
 
-def test_a_lead_of_ten_takes_37_steps_and_15332(page):
-    assert [one["steps"] for one in data_of(page)["golden"]["descents"]] == [37, 15_332]
+def test_a_lead_of_ten_takes_37_steps_and_15332_and_a_sigmoid_unit_73534(page):
+    found = data_of(page)["golden"]
+    assert [one["steps"] for one in found["descents"]] == [37, 15_332]
+    assert found["unit"]["steps"] == [37, 73_534]
+    assert "37 steps of cross-entropy and 73,534 of squared" in page.read_text(encoding="utf-8")
 
 
 def test_label_noise_moves_every_label_to_another_class_and_each_class_comes_in_turn():
@@ -53,7 +56,8 @@ def test_label_noise_moves_every_label_to_another_class_and_each_class_comes_in_
 
 
 def test_there_is_a_rate_for_every_setting_and_loss():
-    rates, expected = race.best_rates(), 2 * 4 * 3 * 3
+    rates, finals, _ = race.best_rates().values()
+    expected = 2 * 4 * 3 * 3
     names = {
         race.setting(dataset, spread, noise, imbalance)
         for dataset in race.DATASETS
@@ -61,17 +65,23 @@ def test_there_is_a_rate_for_every_setting_and_loss():
         for noise in race.NOISES
         for imbalance in race.IMBALANCES
     }
-    assert set(rates) == names
+    assert set(rates) == set(finals) == names
     assert len(names) == expected
-    assert all(0 < rate < 1e4 for pair in rates.values() for rate in pair)
+    ends = tuning.GRID["low"], tuning.GRID["high"]
+    assert all(
+        ends[0] < rate < ends[1] for pair in rates.values() for rate in pair
+    )  # inside: no edge hides a better one
+    assert all(1 / 3 < final <= 1 for pair in finals.values() for final in pair)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dataset", race.DATASETS)
-def test_the_table_of_rates_is_what_the_engine_finds(dataset):
-    """From a gentle start: from a saturated one SSR is equally fast at rates a decade apart, and last digits choose."""
-    cell = (dataset, race.SPREADS["gentle"], 0.0, 1)
-    assert tuning.tuned(*cell) == pytest.approx(race.best_rates()[race.setting(*cell)], rel=1e-3)
+def test_the_table_of_rates_is_what_the_engine_finds():
+    """From a saturated start, where the time to a target did not decide: rates of SSR a decade apart tied."""
+    cell = ("spirals", race.SPREADS["saturated"], 0.0, 1)
+    found, stored = tuning.tuned(*cell), race.best_rates()
+    assert found.rates == pytest.approx(stored["rates"][race.setting(*cell)], rel=1e-3)
+    # Chaotic runs differ in last digits between processors.
+    assert found.finals == pytest.approx(stored["finals"][race.setting(*cell)], abs=0.03)
 
 
 def test_a_folder_is_no_page(tmp_path):
@@ -168,3 +178,10 @@ def test_the_address_brings_a_view_back_and_nonsense_in_it_does_no_harm(opened):
 def test_on_a_phone_nothing_scrolls_sideways(opened, scheme):
     view = opened(viewport={"width": 390, "height": 800}, color_scheme=scheme)
     assert view.evaluate("document.documentElement.scrollWidth") <= 390
+    uncovered = """one => {
+      one.scrollIntoView({block: "nearest"});
+      const box = one.getBoundingClientRect();
+      return one.contains(document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2));
+    }"""
+    controls = view.query_selector_all("button, input, select")
+    assert [one.get_attribute("id") for one in controls if not one.evaluate(uncovered)] == []

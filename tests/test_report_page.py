@@ -67,7 +67,7 @@ def test_points_stand_where_the_file_draws_them(tmp_path):
 
 def test_text_is_text_and_colours_are_those_of_the_page(source):
     figures = re.findall(r"<svg.*?</svg>", source, re.DOTALL)
-    assert len(figures) == 6
+    assert len(figures) == 12  # each of them for a phone, too
     assert all(re.search(r">\s*SSR on logits", figure) for figure in figures)
     assert not re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", "".join(figures))
     assert "'DejaVu Sans', Verdana, sans-serif" in figures[0]
@@ -77,7 +77,7 @@ def test_text_is_text_and_colours_are_those_of_the_page(source):
 
 def test_every_loss_of_a_figure_can_be_found_by_its_name(source):
     figures = [figure for figure in re.findall(r"<svg.*?</svg>", source, re.DOTALL) if "legend_1" in figure]
-    assert len(figures) == 4
+    assert len(figures) == 8
     for figure in figures:
         names = set(re.findall(r'data-legend="([^"]*)"', figure))
         assert names == {"cross_entropy", "ssr", "ssr_on_logits"} == set(re.findall(r'data-loss="([^"]*)"', figure))
@@ -85,7 +85,7 @@ def test_every_loss_of_a_figure_can_be_found_by_its_name(source):
 
 def test_the_values_embedded_are_those_of_each_panel_and_the_page_stays_small(source):
     panels = [json.loads(words) for words in re.findall(r'application/json">(.*?)</script>', source, re.DOTALL)]
-    assert [len(one) for one in panels] == [1, 2, 2, 3, 0, 1]
+    assert [len(one) for one in panels] == [1, 1, 2, 2, 2, 2, 3, 3, 1, 1]
     assert len(source) < 1_000_000
 
 
@@ -107,6 +107,10 @@ def test_nothing_scrolls_sideways_and_figures_stay_whole(opened, width, scheme):
     assert view.evaluate("document.documentElement.scrollWidth") <= width
     beyond = "[...document.querySelectorAll('figure .paper')].map((one) => one.scrollWidth - one.clientWidth)"
     assert max(view.evaluate(beyond)) <= 0
+    letters = """[...document.querySelectorAll('figure svg')].filter((one) => one.clientWidth).flatMap((one) =>
+      [...one.querySelectorAll('text')].map((text) =>
+        parseFloat(getComputedStyle(text).fontSize) * one.clientWidth / one.viewBox.baseVal.width))"""
+    assert min(view.evaluate(letters)) > 8  # pixels
     paper = view.evaluate("getComputedStyle(document.querySelector('figure svg g path')).fill")
     assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(27, 30, 34)"}[scheme]
 

@@ -231,9 +231,15 @@ def compared_curves(task: Task, plan: Any, listener: Listener) -> Curves:
 def describe(
     task: Task, name: str, dataset: str, class_names: Sequence[str], parts: PartOptions | None = None
 ) -> dict[str, Any]:
-    """`workload` in a summary: what was compared on what; `training_counts` are the fewest and most of a class."""
+    """`workload` in a summary: what was compared on what.
+
+    `training_counts` are the fewest and most training examples of a class, `class_counts` those of each class; where
+    every seed thins other classes there are none.
+    """
     counts = np.bincount(task.splits_of(0).train.labels, minlength=len(class_names))
-    thinned = {"imbalance": _plain(parts.imbalance)} if parts and parts.imbalanced else {}
+    of_classes: dict[str, Any] = {"class_counts": counts.tolist()}
+    if parts and parts.imbalanced:
+        of_classes = {"imbalance": _plain(parts.imbalance)}
     return {
         "name": name,
         "dataset": dataset,
@@ -252,7 +258,7 @@ def describe(
         "features": task.features,
         "classes": list(class_names),
         "training_counts": [int(counts.min()), int(counts.max())],
-        **thinned,
+        **of_classes,
         "target_metric": task.analysis.target_metric,
         "confidence": task.analysis.confidence,
     }

@@ -116,7 +116,7 @@ def measure(claim: Claim, request: Request, fresh: bool = False) -> dict[str, An
     begin = time.perf_counter()
     findings = claim.measure(request)
     decided = claim.decide(findings.measurements)
-    _, note = saved(lambda: headed(findings.figure, claim.statement, decided), folder, "figure")
+    _, note = saved(lambda: headed(findings.figure, claim.statement, decided), folder, "figure", for_page=True)
     minutes = (time.perf_counter() - begin + sum(request.earlier or ())) / 60
     words = [*program(), "claims", claim.id, "--fresh"]
     words += ["--quick"] * request.quick + ["--seed", str(request.seed)] * bool(request.seed)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ..pages.html import Drawing, drawn_inline, inlined, write_page
+from ..pages.html import Drawing, drawn_inline, stored_inline, write_page
 from . import judged
 from .answer import covered, fixed_rules
 from .publish import made_elsewhere, read_result, standing
@@ -30,27 +30,27 @@ def write_claims(out: Path) -> Path:
 def _card(name: str, folder: Path) -> dict[str, Any] | None:
     result = read_result(folder)
     try:
-        svg = (folder / "figure.svg").read_text("utf-8")
+        papers = stored_inline(folder, "figure", folder.name)
     except FileNotFoundError:
         return None
     if result is None:
         return None
     earlier = result["definition"] != CLAIMS[name].definition
     made = "of an earlier definition of this claim" if earlier else made_elsewhere(CLAIMS[name], result)
-    judgement = _judgement(name, result, folder)
+    files = [f"{folder.name}/{file}" for file in ("figure.svg", "figure.png", "verdict.json")]
+    figure = {"name": folder.name, "caption": result["caption"], "papers": papers, "rows": "", "files": files}
     return {
         **result,
         "made": made,
         "effect_key": result["effect"],
-        "svg": inlined(svg, folder.name),
-        "judgement": judgement,
+        "figures": [figure, *_judgement(name, result, folder)],
     }
 
 
-def _judgement(name: str, result: dict[str, Any], folder: Path) -> dict[str, Any] | None:
-    """What the rule looks at, with its thresholds; None where nothing of it was measured."""
+def _judgement(name: str, result: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """What the rule looks at, with its thresholds; none where nothing of it was measured."""
     panels = judged.judged(name, result["measurements"])
     wanted = "shaded: where the rule wants them; filled: inside with the whole interval"
     caption = f"What the rule looks at, with intervals where there are any, and what it asks for: {result['verdict']}."
     drawing = Drawing(f"{name}-judged", lambda: judged.figure(panels, wanted), caption)
-    return drawn_inline(drawing, folder) if panels else None
+    return [drawn_inline(drawing, folder)] if panels else []

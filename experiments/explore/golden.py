@@ -12,6 +12,7 @@ from jax import Array
 
 from ce_jax import LOSSES, Layer, Loss, backprop, hand_written, mlp
 
+from ..lesson.escape import RATE, count_steps
 from .race import Race
 
 BETAS = (0.0, 0.3, 1.0)
@@ -24,16 +25,17 @@ LOGITS = (
     (12.0, 0.0, -1.0),
     (30.0, 1.0, 0.0),
 )
-LEAD, RATE, TARGET = 10.0, 0.15, 0.5
-"""Where the descents begin, their step size, and the probability of the label at which they end."""
+LEAD, TARGET = 10.0, 0.5
+"""Where the descents begin, and the probability of the label at which they end; `RATE` is their step size."""
 
 
 def golden(race: Race) -> dict[str, Any]:
-    """Losses and gradients of single rows, lengths of two descents, and a network after a few steps."""
+    """Losses and gradients of single rows, lengths of descents, and a network after a few steps."""
     with jax.enable_x64(True):
         return {
             "rows": [_row(logits, label, beta) for beta in BETAS for logits in LOGITS for label in (0, 1)],
             "descents": [_descent(beta) for beta in (0.0, 1.0)],
+            "unit": {"lead": LEAD, "rate": RATE, "steps": _unit()},
             "networks": [_network(race, beta) for beta in (0.0, 1.0)],
         }
 
@@ -65,6 +67,16 @@ def _descent(beta: float) -> dict[str, Any]:
     steps = jax.lax.while_loop(short, step, (start, jnp.asarray(0)))[1]
     common = {"logits": start.tolist(), "label": 0, "rate": RATE, "target": TARGET}
     return {**common, "beta": beta, "steps": int(steps)}
+
+
+def _unit() -> list[int]:
+    """Steps of a sigmoid unit with weight and bias under cross-entropy and under half the squared error.
+
+    It is a softmax of (0, z) whose first logit is not trained, of which half the squared error is a quarter of the SSR.
+    """
+    start, only_wrong = np.array([[0.0, LEAD]]), np.array([[0.0, 1.0]])
+    scales = {"cross_entropy": 1.0, "ssr": 0.25}
+    return [int(count_steps(loss, start, scale * only_wrong, RATE)[0]) for loss, scale in scales.items()]
 
 
 def _network(race: Race, beta: float, steps: int = 5, rate: float = 0.5) -> dict[str, Any]:

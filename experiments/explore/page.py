@@ -17,6 +17,7 @@ SCRIPTS = ("mathematics", "drawing", "triangle", "race", "start")
 
 def write_explorer(out: Path) -> Path:
     """Write the page; return its path."""
+    known = numbers()
     scripts = "\n".join((PARTS / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     return write_page(
         out,
@@ -24,9 +25,9 @@ def write_explorer(out: Path) -> Path:
         title="Cross-entropy and SSR, side by side",
         # No text of a script or of the data may end the element it stands in.
         script=Markup(scripts.replace("</script", r"<\/script")),
-        data=Markup(json.dumps(numbers(), separators=(",", ":")).replace("<", r"\u003c")),
+        data=Markup(json.dumps(known, separators=(",", ":")).replace("<", r"\u003c")),
         style=Markup((PARTS / "explorer.css").read_text(encoding="utf-8")),
-        single=(37, 73_534),
+        unit=known["golden"]["unit"],
     )
 
 
@@ -42,6 +43,6 @@ def numbers() -> dict[str, Any]:
         "noises": race.NOISES,
         "imbalances": race.IMBALANCES,
         "steps": race.STEPS,
-        "rates": race.best_rates(),
+        **race.best_rates(),
         "colours": COLOURS[:5],
     }

@@ -80,6 +80,11 @@ def setting(dataset: str, spread: float, noise: float, imbalance: int) -> str:
     return f"{dataset}|{spread:g}|{noise:g}|{imbalance}"
 
 
-def best_rates() -> dict[str, list[float]]:
-    """{setting: rates of cross-entropy and of SSR}, as `python -m experiments.explore.tuning` found them."""
-    return read_json(RATES)["rates"]
+def best_rates() -> dict[str, Any]:
+    """What `python -m experiments.explore.tuning` found, for cross-entropy and for SSR.
+
+    `rates` {setting: the best}, `finals` {setting: mean accuracy at which runs at these rates end}, and of how many
+    starts (`tuning_seeds`).
+    """
+    found = read_json(RATES)
+    return {"rates": found["rates"], "finals": found["finals"], "tuning_seeds": found["settings"]["tuning_seeds"]}

@@ -68,14 +68,20 @@ def diagram(network: Network) -> Figure:
                 axes.text(layer, height, f"{bias:+g}", fontsize=8.5, ha="center", va="center", zorder=3)
             last = layer == len(network.layers)
             if layer == 0:
-                axes.text(-0.12, height, names[unit], ha="right", va="center")
+                _beside(axes, names[unit], (layer, height), -1)
             elif last:
-                axes.text(layer + 0.12, height, names[unit], ha="left", va="center")
+                _beside(axes, names[unit], (layer, height), 1)
             else:
                 axes.text(layer, height + 0.3, names[unit], ha="center", fontsize=9, color=SOFT, bbox=HALO)
     axes.set_xlim(-0.45, len(network.layers) + 0.5)
     axes.set_ylim(min(map(np.min, places)) - 0.5, max(map(np.max, places)) + 0.6)
     return figure
+
+
+def _beside(axes: Axes, name: str, place: tuple[float, float], side: int) -> None:
+    """A unit's name right beside its circle, however wide the figure is."""
+    alignment = "left" if side > 0 else "right"
+    axes.annotate(name, place, xytext=(16 * side, 0), textcoords="offset points", ha=alignment, va="center")
 
 
 def probabilities(network: Network, example: WorkedExample) -> Figure:
@@ -177,7 +183,7 @@ def behind_softmax(contrast: Contrast) -> Figure:
     edges = (contrast.lead[0], contrast.lead[-1])
     plain_log(axes)
     axes.set(xlim=edges, ylim=(1e-5, 6), ylabel="size of the gradient")
-    axes.set_xlabel("← the right class leads          lead in score          a wrong class leads →")
+    axes.set_xlabel("lead: ← the right class · a wrong one →")
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     canvas.legend(figure, looks)
     return figure
@@ -202,6 +208,7 @@ def bias_curve(bias: BiasStep) -> Figure:
             xytext=(10, 12),
             textcoords="offset points",
             fontsize=9,
+            bbox=HALO,
         )
     axes.set(xlabel=f"output bias of {literal(bias.class_name)}", ylabel="total cross-entropy", xlim=bias.grid[[0, -1]])
     low, high = np.min(bias.totals), max(float(np.max(bias.path_totals)), float(np.min(bias.totals)) + 1e-6)

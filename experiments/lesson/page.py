@@ -69,7 +69,7 @@ def drawings(lesson: Lesson) -> list[html.Drawing]:
         ),
         "on-probabilities": (
             partial(figures.on_probabilities, lesson.contrast, num_classes),
-            "Left, the losses; right, how steeply they fall (logarithmic)." + (SHADED if num_classes > 2 else ""),
+            "First the losses, then how steeply they fall (logarithmic)." + (SHADED if num_classes > 2 else ""),
         ),
         "behind-softmax": (
             partial(figures.behind_softmax, lesson.contrast),
@@ -85,7 +85,7 @@ def drawings(lesson: Lesson) -> list[html.Drawing]:
         "loops": (
             partial(training_figures.loops, lesson.workflow),
             "One run of the loop under each loss, from the same start. The two losses have different units, so only "
-            "the right picture compares them.",
+            "the second picture compares them.",
         ),
         "sweeps": (
             partial(training_figures.sweeps, lesson.workflow),
@@ -94,8 +94,8 @@ def drawings(lesson: Lesson) -> list[html.Drawing]:
         ),
         "surfaces": (
             partial(training_figures.surface_pictures, lesson.surfaces, lesson.workflow.start),
-            "Above, the loss of every pair of weights (dark is high) and two runs of gradient descent on it; the "
-            "numbers are steps. Below, how steep the surface is there (logarithmic, the same scale on both sides).",
+            "First the loss of every pair of weights (dark is high) and two runs of gradient descent on it; the "
+            "numbers are steps. Then how steep the surface is there (logarithmic, the same scale for both).",
         ),
         "unit-slope": (
             partial(training_figures.slope_of_unit, lesson.escape),

@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def styles(losses: Iterable[str]) -> dict[str, Style]:
     }
 
 
-TITLE = 50
+TITLE = 48
 """Characters of a title that fit over one of two panels side by side."""
 
 
@@ -100,9 +101,7 @@ def title(axes: Axes, words: str, columns: int = 2) -> None:
 
     Dollar signs are escaped: matplotlib would read mathematics between them.
     """
-    axes.set_title(
-        textwrap.fill(printable(words), 2 * TITLE // max(columns, 2)).replace("$", r"\$"), loc="left", fontsize=11
-    )
+    axes.set_title(textwrap.fill(printable(words), 2 * TITLE // columns).replace("$", r"\$"), loc="left", fontsize=11)
 
 
 def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] = (), *, edge: str = "upper") -> None:
@@ -117,7 +116,15 @@ def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] =
         for part, loss in zip(parts, looks, strict=False):  # what else the legend explains follows the losses
             if part is not None:
                 part.set_gid(f"legend:{loss}")
-    figure.set_figheight(figure.get_figheight() + 0.21 * -(-len(handles) // columns))  # the panels keep their height
+    figure.set_figheight(
+        figure.get_figheight() + legend_height(drawn, figure.get_figwidth())
+    )  # the panels keep their height
+
+
+def legend_height(drawn: Legend, width: float) -> float:
+    """The height of a legend in as many columns as fit, in inches as the width."""
+    labels = [text.get_text() for text in drawn.get_texts()]
+    return 0.21 * -(-len(labels) // legend_columns(labels, width))
 
 
 def legend_columns(labels: Sequence[str], width: float) -> int:
@@ -182,14 +189,20 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         if isinstance(axis.get_major_locator(), FixedLocator):
             axis.set_minor_locator(NullLocator())  # a logarithmic axis would label its minor ticks between those chosen
-    written = []
+    vector, bitmap = folder / f"{name}.svg", folder / f"{name}.png"
+    write_bytes(vector, svg(figure, name).encode())
+    figure.set_layout_engine("none")  # the layout is half of the work, and the second file keeps the first one's
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(SETTINGS):
+        figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    write_bytes(bitmap, buffer.getvalue())
+    return vector, bitmap
+
+
+def svg(figure: Figure, name: str) -> str:
+    """A figure as SVG, the same for the same figure and name."""
+    buffer = io.StringIO()
     # Without a fixed salt matplotlib names clip paths at random, and it would stamp the time and its version.
-    for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-        buffer = io.BytesIO()
-        with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": name}):
-            figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
-        content = named(buffer.getvalue().decode()).encode() if suffix == "svg" else buffer.getvalue()
-        figure.set_layout_engine("none")  # the layout is half of the work, and the second file keeps the first one's
-        written.append(folder / f"{name}.{suffix}")
-        write_bytes(written[-1], content)
-    return written[0], written[1]
+    with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
+    return named(buffer.getvalue())

@@ -168,12 +168,15 @@ def rates(
         )
         bottom.plot(rate, np.mean(np.isnan(accuracy[loss]), axis=1), clip_on=False, **look._asdict())
     middle.axhline(horizon, color="0.35", lw=0.8, ls=(0, (2, 2)), zorder=1)
-    canvas.title(top, "accuracy at the last step (diverged counts as 0)")
-    canvas.title(middle, f"median steps to {goal}")
-    canvas.title(bottom, "classifiers that diverged")
+    canvas.title(top, "accuracy at the last step (diverged counts as 0)", columns=1)
+    canvas.title(middle, f"median steps to {goal}", columns=1)
+    canvas.title(bottom, "classifiers that diverged", columns=1)
     canvas.step_axis(middle, "y", steps)
     fastest = min(float(np.min(quartiles(times.T)[0], initial=horizon)) for times in steps_to.values())
-    middle.set_ylim(fastest / 1.5, horizon * 1.15)
+    middle.set_ylim(fastest / 1.5, horizon * 1.9)
+    told = f"{horizon:,.0f}: the end of training"
+    above = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 8}  # the crosses on the line
+    middle.annotate(told, (0.005, horizon), xycoords=middle.get_yaxis_transform(), **above)
     label = f"learning rate (at each of them the best {others}, by the tuning seeds)" if others else "learning rate"
     bottom.set(xscale="log", xlabel=label, ylim=(-0.03, 1.03))
     bottom.xaxis.set_minor_locator(NullLocator())  # in three panels these took a third of the drawing time
@@ -220,7 +223,7 @@ def gradient(probability: Mapping[str, Array], norm: Mapping[str, Array]) -> Fig
     )
     if absent:
         canvas.nothing(axes, f"no line for {listed(absent)}: the gradient was 0, or not finite, at every evaluation")
-    canvas.title(axes, "gradient norm of the loss trained on")
+    canvas.title(axes, "gradient norm of the loss trained on", columns=1)
     canvas.legend(figure, looks, [Line2D([], [], color="0.4", ls="", marker="o", ms=10, mfc="white", label="start")])
     return figure
 

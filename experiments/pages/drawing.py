@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from ..errors import first_line
 from ..files import printable, write_bytes
 from . import canvas
+from .narrow import SUFFIX, narrowed
 
 Kept = TypeVar("Kept")
 
@@ -43,9 +44,21 @@ def drawn(make: Callable[[], Figure], keep: Callable[[Figure], Kept], folder: Pa
     return kept, ""
 
 
-def saved(make: Callable[[], Figure], folder: Path, name: str) -> tuple[tuple[Path, Path], str]:
-    """`drawn` into `name`.svg and `name`.png of `folder`: both paths, and the note."""
-    return drawn(make, lambda figure: canvas.save(figure, folder, name), folder, name)
+def saved(
+    make: Callable[[], Figure], folder: Path, name: str, *, for_page: bool = False
+) -> tuple[tuple[Path, Path], str]:
+    """`drawn` into `name`.svg and `name`.png of `folder`: both paths, and the note.
+
+    What is for a page is saved for a phone too, as `name`-narrow.svg.
+    """
+
+    def keep(figure: Figure) -> tuple[Path, Path]:
+        paths, narrow = canvas.save(figure, folder, name), name + SUFFIX
+        if for_page:
+            write_bytes(folder / f"{narrow}.svg", canvas.svg(narrowed(figure), narrow).encode())
+        return paths
+
+    return drawn(make, keep, folder, name)
 
 
 def message(words: str) -> Figure:

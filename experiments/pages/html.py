@@ -1,20 +1,19 @@
 """Pages as single files that fetch nothing: templates, and figures inlined as SVG."""
 
-import io
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from ..files import printable, write_bytes
 from . import canvas
 from .drawing import drawn
-from .series import download, panels_of
+from .narrow import SUFFIX, narrowed
+from .series import cells_of, download, panels_of
 
 MOST_TINT = 24  # parts of a colour that differ by no more than this make a grey
 GREYS = ((0x45, "ink"), (0xA0, "soft"), (0xF0, "grid"), (0x100, "paper"))
@@ -60,7 +59,8 @@ def inlined(svg: str, name: str) -> Markup:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = _coloured(canvas.named(svg)).replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="caption-{name}"', 1))
+    caption = f"caption-{name.removesuffix(SUFFIX)}"
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="{caption}"', 1))
 
 
 def _coloured(svg: str) -> str:
@@ -83,19 +83,42 @@ def _coloured(svg: str) -> str:
     return re.sub(r"(?<=[ :])#[0-9a-f]{6}\b", of_page, svg)
 
 
-def drawn_inline(drawing: Drawing, folder: Path) -> dict[str, Any]:
-    """A figure for a page alone, with what the page needs of it; files beside it take twice as long (`canvas.save`).
+def drawn_inline(drawing: Drawing, folder: Path, files: Path | None = None) -> dict[str, Any]:
+    """A figure for a page, with what the page needs of it: wide, and for a phone (`narrowed`).
 
-    What it raises becomes a note before the caption, the traceback a file in `folder`.
+    What it raises becomes a note before the caption, the traceback a file beside the page.
+
+    Args:
+      drawing: of the figure; folder: of the page.
+      files: where to save it as SVG and PNG too, a folder within that of the page; this takes twice as long.
     """
 
-    def keep(figure: Figure) -> tuple[Markup, list[dict[str, Any]], str]:
-        buffer = io.StringIO()
-        with matplotlib.rc_context(canvas.SETTINGS | {"svg.hashsalt": drawing.name}):
-            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        panels = panels_of(figure)
-        return inlined(buffer.getvalue(), drawing.name), panels, download(panels)
+    def keep(figure: Figure) -> dict[str, Any]:
+        saved = canvas.save(figure, files, drawing.name) if files else ()
+        wide = saved[0].read_text(encoding="utf-8") if saved else canvas.svg(figure, drawing.name)
+        panels, cells = panels_of(figure), cells_of(figure)
+        rows = download(panels, cells)
+        narrow = canvas.svg(narrowed(figure), drawing.name + SUFFIX)
+        both = ((wide, panels, drawing.name), (narrow, panels_of(figure), drawing.name + SUFFIX))
+        return {
+            "papers": [_paper(*one) if not cells else _paper(one[0], [], one[2]) for one in both],
+            "rows": rows,
+            "files": [path.relative_to(folder).as_posix() for path in saved],
+        }
 
-    (svg, panels, rows), note = drawn(drawing.make, keep, folder, drawing.name)
-    caption = f"{note} {drawing.caption}".strip()
-    return {"name": drawing.name, "svg": svg, "caption": caption, "files": [], "panels": panels, "rows": rows}
+    kept, note = drawn(drawing.make, keep, files or folder, drawing.name)
+    return {"name": drawing.name, "caption": f"{note} {drawing.caption}".strip(), **kept}
+
+
+def stored_inline(folder: Path, file: str, name: str) -> list[dict[str, Any]]:
+    """The papers of a figure that was saved as `file`.svg, and for a phone where it was saved for one too.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    found = [(folder / f"{file}{suffix}.svg", name + suffix) for suffix in ("", SUFFIX)]
+    return [_paper(path.read_text("utf-8"), [], of) for path, of in found if path.is_file() or of == name]
+
+
+def _paper(svg: str, panels: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return {"svg": inlined(svg, name), "panels": panels, "narrow": name.endswith(SUFFIX)}

@@ -33,7 +33,15 @@ def rate_map(
     for axes, (loss, look) in zip(grid, looks.items(), strict=True):
         middle = np.median(np.nan_to_num(accuracy[loss], nan=0.0), axis=1)
         across, up = np.meshgrid(steps, learning_rates[loss])
-        look_of_all: dict[str, Any] = {"cmap": COLOURS, "vmin": 0, "vmax": 1, "marker": "s", "s": 26, "lw": 0}
+        look_of_all: dict[str, Any] = {
+            "cmap": COLOURS,
+            "vmin": 0,
+            "vmax": 1,
+            "marker": "s",
+            "s": 26,
+            "lw": 0,
+            "clip_on": False,
+        }
         points = axes.scatter(across, up, c=middle, rasterized=True, gid=f"map:{loss}", **look_of_all)
         beside = axes.get_yaxis_transform()
         axes.plot(1.03, best[loss], "<", color=look.color, ms=7, transform=beside, clip_on=False)

@@ -32,12 +32,10 @@ from ce_jax.comparing import (
 )
 
 from ..config import flatten
-from . import canvas, charts, classes, maps
+from . import charts, classes, maps
 from .canvas import MOST_BANDS, Array
-from .drawing import drawn as drawn_or_told
 from .finished import FinishedRun, chosen_row, read_run
-from .html import Drawing, inlined, write_page
-from .series import cells_of, download, panels_of
+from .html import Drawing, drawn_inline, write_page
 
 MOST_SIDE_BY_SIDE = 4
 """Workloads that a joined page shows beside one another."""
@@ -50,7 +48,7 @@ def build_report(run_dir: Path) -> Path:
     shown = [id(row["against"]) for row in comparing.speed_rows(summary) if row["against"]]
     # Rows of the main table refer to records of the summary itself: what is shown there is known by its identity.
     others = [{"kind": "tuned", **c} for c in summary["comparisons"] if id(c) not in shown]
-    provenance, class_names, found = run.provenance, summary["workload"].get("classes", []), classes.by_class(run)
+    provenance, found = run.provenance, classes.by_class(run)
     return _write(
         run_dir / "report.html",
         "report.html.j2",
@@ -62,9 +60,9 @@ def build_report(run_dir: Path) -> Path:
         first=comparing.first_loss(summary),
         comparisons=[*others, *summary.get("untuned_comparisons", [])],
         drawings=[_embed(drawing, run_dir) for drawing in draw(run)],
-        by_class=found,
-        class_names=class_names,
-        class_drawing=[_embed(drawing, run_dir) for drawing in _class_drawing(class_names, found, summary)],
+        classes=found,
+        class_heading=comparing.capital(classes.words(found)) if found else "",
+        class_drawing=[_embed(drawing, run_dir) for drawing in _class_drawing(found, summary)],
         config=flatten(run.config),
         provenance=flatten(provenance),
         command=provenance.get("command") or shlex.join(provenance["argv"]),
@@ -94,12 +92,11 @@ def build_joined_report(folder: Path, run_dirs: Sequence[Path], title: str) -> P
     )
 
 
-def _class_drawing(names: Sequence[str], found: dict[str, classes.ByClass], summary: dict[str, Any]) -> list[Drawing]:
-    caption = (
-        f"Means over the fresh seeds at the last step, each loss at its own tuned {tuned_words(summary)}; bands: "
-        f"{comparing.level(summary)} intervals. Lines join classes only to tell losses apart. The axis begins at 0."
-    )
-    return [Drawing("classes", lambda: classes.figure(names, found), caption)] if found else []
+def _class_drawing(found: classes.Classes | None, summary: dict[str, Any]) -> list[Drawing]:
+    if found is None:
+        return []
+    caption = classes.caption(found, comparing.level(summary), tuned_words(summary))
+    return [Drawing("classes", lambda: classes.figure(found), caption)]
 
 
 def glance(summaries: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[Drawing]:
@@ -263,17 +260,7 @@ def draw(run: FinishedRun) -> list[Drawing]:
 
 def _embed(drawing: Drawing, folder: Path) -> dict[str, Any]:
     """Save a figure and return what the page needs of it."""
-
-    def keep(figure: Figure) -> tuple[tuple[Path, Path], list[dict[str, Any]], str]:
-        paths = canvas.save(figure, folder / "figures", drawing.name)
-        cells, panels = cells_of(figure), panels_of(figure)
-        return paths, [] if cells else panels, download(panels, cells)
-
-    ((vector, bitmap), panels, rows), note = drawn_or_told(drawing.make, keep, folder / "figures", drawing.name)
-    files = [path.relative_to(folder).as_posix() for path in (vector, bitmap)]
-    svg = inlined(vector.read_text(encoding="utf-8"), drawing.name)
-    caption = f"{note} {drawing.caption}".strip()
-    return {"name": drawing.name, "svg": svg, "caption": caption, "files": files, "panels": panels, "rows": rows}
+    return drawn_inline(drawing, folder, folder / "figures")
 
 
 def _write(path: Path, template: str, **context: Any) -> Path:

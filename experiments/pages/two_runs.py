@@ -198,8 +198,8 @@ def draw(found: Changes, sides: tuple[Side, Side]) -> list[Drawing]:
         Drawing(
             "speeds",
             lambda: speeds_figure(found),
-            f"Left: mean steps in A (open) and in B (filled), a run that never got there counted as "
-            f"{found.horizon:,}. Right: steps in B ÷ steps in A, left of 1 B is faster; grey where the "
+            f"Mean steps in A (open) and in B (filled), a run that never got there counted as "
+            f"{found.horizon:,}; then steps in B ÷ steps in A, left of 1 B is faster; grey where the "
             f"{comparing.level(summary)} interval contains 1, an arrow where one side never got there, so that the "
             "ratio is a bound. Both axes are logarithmic.",
         ),

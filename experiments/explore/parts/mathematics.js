@@ -131,6 +131,12 @@ function selfCheck(golden) {
     gradient(row.logits, row.label, row.beta).forEach((v, k) => compare(v, row.gradient[k]));
   }
   for (const run of golden.descents) compare(descend(run.logits, run.label, run.beta, run.rate, run.target, 1e6).steps, run.steps);
+  // A sigmoid unit: its weight and its bias take the same step.
+  [(a) => a, (a) => a * a * (1 - a)].forEach((slope, i) => {
+    let steps = 0;
+    for (let z = golden.unit.lead; z > 0; steps++) z -= 2 * golden.unit.rate * slope(1 / (1 + Math.exp(-z)));
+    compare(steps, golden.unit.steps[i]);
+  });
   for (const race of golden.networks) {
     let net = race.start;
     for (let i = 0; i < race.steps; i++) net = stepped(net, batch(net, race.points, race.labels, race.beta).gradient, race.rate);

@@ -66,6 +66,9 @@ const CONTROLS = [
   ["raceRate", (t) => Number((10 ** t).toPrecision(2)), (v) => String(Math.log10(v)), String],
 ];
 
+/** Both views have buttons of the one clock. */
+const clock = (name) => document.querySelectorAll(`.clock .${name}`);
+
 function show() {
   for (const [key, , text, words] of CONTROLS) {
     const control = find(key), same = text(state[key]);
@@ -77,22 +80,24 @@ function show() {
   }
   find("raceRate").disabled = state.mode === BEST;
   for (const [name, preset] of Object.entries(PRESETS)) find("preset-" + name).setAttribute("aria-pressed", String(String(preset.z) === String(state.z)));
-  find("play").textContent = playing ? "Pause" : "Play";
+  for (const button of clock("play")) button.textContent = playing ? "Pause" : "Play";
   stale = true;
 }
 
 for (const [key, value] of CONTROLS) find(key).addEventListener("input", (event) => changed({ [key]: value(event.target.value) }));
 for (const [name, preset] of Object.entries(PRESETS)) find("preset-" + name).addEventListener("click", () => changed(preset));
-find("play").addEventListener("click", () => {
-  playing = !playing;
-  show();
-});
-find("again").addEventListener("click", () => {
-  triangle.restart();
-  race.restart();
-  playing = !still.matches;
-  show();
-});
+for (const button of clock("play"))
+  button.addEventListener("click", () => {
+    playing = !playing;
+    show();
+  });
+for (const button of clock("again"))
+  button.addEventListener("click", () => {
+    triangle.restart();
+    race.restart();
+    playing = !still.matches;
+    show();
+  });
 window.addEventListener("resize", () => (stale = true));
 window.addEventListener("hashchange", () => {
   Object.assign(state, DEFAULTS, read());
