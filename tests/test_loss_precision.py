@@ -9,6 +9,7 @@ All of it: pytest tests/test_loss_precision.py
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from mpmath import mp, mpf
@@ -133,6 +134,28 @@ def test_softmax_family():
             m = mp.log(exact[y[i]] / (1 - exact[y[i]]))
             assert abs(float(odds[i]) - m) <= 4e-7 * max(1.0, abs(float(m)))
         assert abs(float(far) - float(300 - mp.log(2))) < 1e-4
+
+
+def test_classes_far_below_a_peak_that_is_no_whole_number():
+    """The cheap rounding error of z_j - z_a holds for whole numbers z_a alone; here it would cost 60 units.
+
+    Nor may what is subtracted be a larger number: the last class would be flushed to 0.
+    """
+    z = np.array([[0.1, -50.0, -55.0], [0.3, -71.0, -80.0], [-3.0, 0.1, -87.0]], np.float32)
+    p, log_p = jax.jit(lambda z: (losses.softmax(z), losses.log_softmax(z)))(z)
+    first = jnp.zeros(len(z), int)
+    value, grad = jax.jit(jax.vmap(jax.value_and_grad(losses.cross_entropy)))(z, first)
+    odds = jax.jit(losses.log_odds)(z, first)
+    for i, row in enumerate(z):
+        with mp.workprec(oracle.BITS):
+            exact = oracle.softmax([mpf(float(x)) for x in row])
+            logs, m = [mp.log(x) for x in exact], mp.log(exact[0] / (1 - exact[0]))
+        assert oracle.ulps(p[i], exact).max() <= 4
+        assert oracle.ulps(log_p[i], logs).max() <= 4
+        assert oracle.ulps(odds[i : i + 1], [m]).max() <= 2
+        loss, slopes = oracle.value_and_grad("cross_entropy", row, 0)
+        assert oracle.ulps(value[i : i + 1], [loss]).max() <= 8
+        assert oracle.ulps(grad[i], slopes).max() <= 8
 
 
 def test_log_softmax_derivative_where_autodiff_of_the_usual_form_rounds_to_zero():

@@ -4,6 +4,8 @@ A gradient has that size, so one such array is the least that a loss can keep; n
 booleans take a quarter of an array, and the arrays of one number per row do not count.
 """
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,3 +70,25 @@ def test_the_compiled_program_keeps_no_more(name):
     arrays = LEAST + (name in MORE)
     found = program.memory_analysis().output_size_in_bytes
     assert arrays * z.nbytes <= found <= arrays * z.nbytes + 40 * ROWS * 4
+
+
+@pytest.mark.parametrize(("name", "arrays"), [("cross_entropy", 0), ("ssr", 1)])
+def test_what_a_compiled_gradient_needs_besides_its_result(name, arrays):
+    """A compiler that stores the residuals, or a label that is scattered or found by an iota, shows here."""
+    rows = 256
+    z, y = jnp.zeros((rows, 1000)), jnp.zeros(rows, jnp.int32)
+    mean = jax.value_and_grad(lambda z, y: jnp.mean(LOSSES[name].value(z, y)))
+    program = jax.jit(mean).lower(z, y).compile()
+    assert program.memory_analysis().temp_size_in_bytes <= arrays * z.nbytes + 40 * rows * 4
+    text = program.as_text()
+    assert " scatter(" not in text
+    assert not re.search(r"1000\]\S* iota\(", text)
+
+
+def test_few_classes_are_summed_by_a_product():
+    """XLA's sum over a few neighbours costs more than all else."""
+    z, y = jnp.zeros((256, 10)), jnp.zeros(256, jnp.int32)
+    for axis, products in ((-1, True), (0, False)):
+        shaped = z if axis == -1 else z.T
+        text = jax.jit(lambda z, a=axis: losses.cross_entropy(z, y, axis=a)).lower(shaped).compile().as_text()
+        assert (" dot(" in text) == products

@@ -49,9 +49,10 @@ def _adjusted_odds(classes: Classes, prior: Rows, tau: Rows) -> Odds:
     leader = Labels(jnp.argmax(given + adjust, y.axis, keepdims=True).astype(jnp.int32), y.axis)
     peak, peak_adjust = leader.pick(given), leader.pick(adjust)
     bad = ~(label_ok & jnp.isfinite(peak) & jnp.all(prior >= 0, y.axis, keepdims=True) & jnp.isfinite(tau))
-    gap = jnp.where(bad, 0, (peak - label_logit) + (peak_adjust - label_adjust))
+    whole = jnp.floor(peak)
+    gap = jnp.where(bad, 0, jnp.maximum((whole - label_logit) + (peak_adjust - label_adjust), 0))
     behind = gap > 0
-    shift = jnp.where(behind, peak, label_logit - headroom(z.dtype))
+    shift = jnp.where(behind, whole, jnp.floor(label_logit) - headroom(z.dtype))
     reference = jnp.where(behind, peak_adjust, label_adjust)
     weights = jnp.where(bad, 1, jnp.exp(adjust - reference))
     lead, error = subtract_exactly(label_logit, shift)

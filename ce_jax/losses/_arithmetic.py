@@ -4,13 +4,14 @@ They know nothing of labels or losses. Four have a derivative rule, for autodiff
 
 | name | value | derivative | the rounding error it removes |
 |---|---|---|---|
-| `exponential_from` | e = exp(z - shift) | e dz | of z - shift, which exp multiplies by its size |
+| `_exponential` | e = exp(z - shift) | e dz | of z - shift, which exp multiplies by its size |
 | `power` | v = b^n, given log b | v (n dlog b + log b dn) | of n log b, where n is near 0, 1 or 2 |
 | `box_cox` | (1 - p^q) / q, c at q = 0, c = -log p | p^q dc + dq by series | of 1 - p^q, and 0 / 0 |
 | `replace_value` | that of one expression | that of another | of the first in the second one's derivative |
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -37,24 +38,19 @@ def subtract_exactly(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 class _Format(NamedTuple):
-    """What the exponential needs to know of a floating-point format."""
+    """What the exponential needs to know of a floating-point format beside its bits."""
 
     integer: jnp.dtype
-    fraction_bits: int
-    bias: int
-    terms: int  # the first Taylor term left out is below a quarter unit for |r| <= log(2) / 2
+    series: tuple[float, ...]  # of exp(r) for |r| <= log(2) / 2, but for the 1
     log2_high: float  # log(2) in two parts; this one has so few bits that k log2_high is exact for every exponent k
     log2_low: float
-    cutoff: float  # exp(cutoff) is just above the smallest normal number
-    headroom: float  # see the function of this name
 
 
-_FLOAT32 = _Format(jnp.int32, 23, 127, 7, 0.693359375, -2.1219444005469058e-4, -87.34, 24.0)
-_FLOAT64 = _Format(jnp.int64, 52, 1023, 13, 0.693145751953125, 1.4286068203094172e-6, -708.4, 256.0)
-
-
-def _format(dtype: jnp.dtype) -> _Format:
-    return _FLOAT64 if dtype == jnp.float64 else _FLOAT32
+# Minimax, off by 1.05e-7 of (exp(r) - 1) / r at most: two terms less than Taylor's.
+_MINIMAX = (1, 0.499992311, 0.166671142, 0.041890200, 0.008312516)
+_TAYLOR = tuple(1 / math.factorial(n) for n in range(1, 14))
+_FLOAT32 = _Format(jnp.int32, _MINIMAX, 0.693359375, -2.1219444005469058e-4)
+_FLOAT64 = _Format(jnp.int64, _TAYLOR, 0.693145751953125, 1.4286068203094172e-6)
 
 
 def headroom(dtype: jnp.dtype) -> float:
@@ -62,42 +58,49 @@ def headroom(dtype: jnp.dtype) -> float:
 
     In float32 without it, a margin of 80 leaves terms down to e^-7 of the largest one before they are flushed to 0.
     """
-    return _format(dtype).headroom
+    return 256.0 if dtype == jnp.float64 else 24.0
+
+
+def _polynomial(coefficients: Sequence[int | float], x: Rows) -> Rows:
+    """The sum of coefficients[n] x^n, by Horner's rule."""
+    value = jnp.full_like(x, coefficients[-1])
+    for c in coefficients[-2::-1]:
+        value = c + value * x
+    return value
+
+
+def exponential_from(z: Rows, shift: Rows, rest: Rows, *, whole: bool = False) -> Rows:
+    """exp(z - shift), to about two units in the last place; `rest` where that is below the normal numbers or NaN.
+
+    The library exponential sees the rounded difference: at z = -40, shift = 37.7 that alone costs 32 units. `shift` and
+    `rest` are row quantities, constant under differentiation. Cheaper if all shifts are `whole` numbers.
+    """
+    difference = z - shift
+    # Dekker's fast two-sum: a whole shift is a multiple of the last place of z, or close to z. It asks no more.
+    error = z - (difference + shift) if whole else subtract_exactly(z, shift)[1]
+    return _exponential(difference, error, rest)
 
 
 @jax.custom_jvp
-def exponential_from(z: Rows, shift: Rows, rest: Rows) -> Rows:
-    """exp(z - shift), to about one unit in the last place.
-
-    The library exponential sees the rounded difference: at z = -40, shift = 37.7 that alone costs 32 units. Here the
-    rounding error of the difference is added to the reduced argument r = z - shift - k log 2 (Cody and Waite), and the
-    result is 2^k exp(r) by the Taylor series. `shift` and `rest` are row quantities, constant under differentiation.
-    Where z - shift is below the range of the format or NaN the result is `rest`, so that nothing but finite numbers
-    goes on from here.
-    """
-    f = _format(z.dtype)
-    difference, error = subtract_exactly(z, shift)
+def _exponential(difference: Rows, error: Rows, rest: Rows) -> Rows:
+    """exp(difference + error), where the second is the rounding error of the first."""
+    f, info = _FLOAT64 if difference.dtype == jnp.float64 else _FLOAT32, jnp.finfo(difference.dtype)
     # Rounding by a magic number: between 2^23 and 2^24 neighbours in float32 are 1 apart, so that adding 1.5 * 2^23
-    # rounds to the nearest integer, and the bits of the sum less the bits of 1.5 * 2^23 are that integer.
-    magic = 1.5 * 2.0**f.fraction_bits
-    magic_bits = int(np.asarray(magic, z.dtype).view(f.integer))
-    exponent = lax.bitcast_convert_type(difference * (1 / math.log(2)) + magic, f.integer) - magic_bits
-    k = exponent.astype(jnp.int32).astype(z.dtype)
+    # rounds to the nearest integer k. With the bias added too, the lowest bits of the sum are the exponent bits of 2^k.
+    magic = np.asarray(1.5 * 2.0**info.nmant + info.maxexp - 1, difference.dtype)
+    bits = lax.bitcast_convert_type(difference * (1 / math.log(2)) + magic, f.integer)
+    scale = lax.bitcast_convert_type(bits << info.nmant, difference.dtype)
+    # Not by subtracting `magic` again: XLA would add the two constants up and round nothing.
+    k = (bits - int(magic.view(f.integer))).astype(jnp.int32).astype(difference.dtype)
     # Cody and Waite, Software Manual for the Elementary Functions (1980), ch. 6: k log2_high is close to the difference
     # and exact, so that no digit of r is lost to cancellation.
     r = (difference - k * f.log2_high) + (error - k * f.log2_low)
-    series = jnp.full_like(r, 1 / math.factorial(f.terms))
-    for n in range(f.terms - 1, 1, -1):
-        series = 1 / math.factorial(n) + series * r
-    expm1 = r + (r * r) * series
-    # 2^k, written into the exponent bits; where k is out of range the result is `rest` anyway.
-    scale = lax.bitcast_convert_type((exponent + f.bias) << f.fraction_bits, z.dtype)
-    return jnp.where(difference > f.cutoff, (1 + expm1) * scale, rest)
+    return jnp.where(difference > math.log(info.tiny), _polynomial((1, *f.series), r) * scale, rest)
 
 
-@exponential_from.defjvp
-def _exponential_from_jvp(primals, tangents):
-    power = exponential_from(*primals)
+@_exponential.defjvp
+def _exponential_jvp(primals, tangents):
+    power = _exponential(*primals)
     return power, power * tangents[0]
 
 
@@ -105,19 +108,16 @@ def _exponential_from_jvp(primals, tangents):
 _TANH = (1, -1 / 3, 2 / 15, -17 / 315, 62 / 2835, -1382 / 155925, 21844 / 6081075, -929569 / 638512875)
 
 
-def exponential_minus_one(power: Rows, exponent: Rows) -> Rows:
-    """exp(t) - 1 for t <= 0, given exp(t), to about two units in the last place.
+def exponential_minus(power: Rows, start: Rows, t: Rows) -> Rows:
+    """start (exp(t) - 1) for t <= 0, given power = start exp(t), to about two units in the last place.
 
-    Near 0, where the subtraction cancels, as (exp(t) + 1) tanh(t / 2), for tanh(t / 2) = (exp(t) - 1) / (exp(t) + 1).
-    Several times cheaper than expm1, and without constants of its own for exp(t).
+    Near t = 0, where the subtraction cancels, as (power + start) tanh(t / 2), for tanh(t / 2) is
+    (exp(t) - 1) / (exp(t) + 1). Several times cheaper than expm1, and without constants of its own for exp(t).
     """
-    near = exponent > -0.25
-    half = jnp.where(near, exponent, 0) / 2
+    near = t > -0.25
+    half = jnp.where(near, t, 0) / 2
     terms = _TANH if power.dtype == jnp.float64 else _TANH[:4]  # enough for |t| < 1/4
-    series = jnp.full_like(half, terms[-1])
-    for term in terms[-2::-1]:
-        series = term + series * (half * half)
-    return jnp.where(near, (power + 1) * (half * series), power - 1)
+    return jnp.where(near, (power + start) * (half * _polynomial(terms, half * half)), power - start)
 
 
 @jax.custom_jvp
@@ -144,13 +144,11 @@ def _power_jvp(primals, tangents):
 
 def _relative_exponential(x: Rows) -> tuple[Rows, Rows]:
     """(exp(x) - 1) / x and its derivative, for x <= 0; 1 and 1/2 at x = 0."""
-    # sum_n x^(n-1) / n! and sum_n n x^(n-1) / (n+1)! by Horner's rule; what is left out is below a rounding error.
-    terms = 19 if x.dtype == jnp.float64 else 11
+    # sum_n x^(n-1) / n! and sum_n n x^(n-1) / (n+1)!; what is left out is below a rounding error.
+    orders = range(1, 20 if x.dtype == jnp.float64 else 12)
     near = jnp.where(x > -1, x, 0)
-    value, slope = jnp.zeros_like(x), jnp.zeros_like(x)
-    for n in range(terms, 0, -1):
-        value = value * near + 1 / math.factorial(n)
-        slope = slope * near + n / math.factorial(n + 1)
+    value = _polynomial([1 / math.factorial(n) for n in orders], near)
+    slope = _polynomial([n / math.factorial(n + 1) for n in orders], near)
     # Of the two branches, the one not taken is given a harmless argument: 0 / 0 would be NaN in a second derivative.
     far = jnp.where(x > -1, -1, jnp.maximum(x, -LARGE))
     small = jnp.exp(far)

@@ -9,6 +9,7 @@ diag(p) - p p^T; it does not depend on the label.
 """
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import replace_value
@@ -21,9 +22,11 @@ from ce_jax.losses._softmax import log_softmax_along, soft_targets, softmax_with
 
 
 def _mean_surprise(o: Odds, where: ArrayLike | None) -> Float[Array, "..."]:
-    """-log p_k averaged over the visible classes: log sum exp(z - peak) plus the mean of peak - z_k, each term >= 0."""
+    """-log p_k averaged over the visible classes: log sum exp(z - top) plus the mean of top - z_k."""
     visible = check_where(where, o.logits.shape)
-    drop = replace_bad(o.peak - o.logits, o.bad)
+    # What `surprise - gap` below is measured from.
+    top = lax.stop_gradient(jnp.where(o.gap > 0, o.shift, o.labels.pick(o.logits)))
+    drop = replace_bad(top - o.logits, o.bad)
     if visible is not None:
         drop = jnp.where(visible, drop, 0)
     classes = count_classes(visible, drop.shape, o.axis, drop.dtype)

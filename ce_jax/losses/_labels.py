@@ -81,7 +81,12 @@ class Labels:
 
     def mask(self, shape: Shape) -> Bool[Array, "..."]:
         """True at the label of every row."""
-        return class_index(shape, self.axis) == self.index
+        if not isinstance(shape[self.axis], int):
+            return class_index(shape, self.axis) == self.index
+        # On CPU an iota makes a comparison of 64 bits, a constant row does not; one that starts at 0 becomes an iota.
+        numbers = np.arange(1, shape[self.axis] + 1, dtype=np.int32)
+        row = jnp.expand_dims(numbers, [i for i in range(len(shape)) if i != self.axis])
+        return row == self.index + 1
 
     def pick(self, values: Array) -> Array:
         """The entry of every row at its label."""
@@ -92,8 +97,4 @@ class Labels:
 
     def place(self, values: Array, at_label: ArrayLike) -> Array:
         """`values` with the entry at the label of every row replaced."""
-        at_label = jnp.asarray(at_label, values.dtype)
-        if not is_many(values.shape[self.axis]):
-            return jnp.where(self.mask(values.shape), at_label, values)
-        rows = jnp.broadcast_to(at_label, self.index.shape)
-        return jnp.put_along_axis(values, self.index, rows, self.axis, inplace=False, mode="promise_in_bounds")
+        return jnp.where(self.mask(values.shape), jnp.asarray(at_label, values.dtype), values)

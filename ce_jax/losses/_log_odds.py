@@ -4,11 +4,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._arithmetic import subtract_exactly
+from ce_jax.losses._arithmetic import exponential_from, subtract_exactly
 from ce_jax.losses._bad_rows import poison
 from ce_jax.losses._checks import check_classes
 from ce_jax.losses._keywords import answers_unknown_keywords
-from ce_jax.losses._odds import balance, sum_of_others
+from ce_jax.losses._odds import balance
 
 
 @answers_unknown_keywords
@@ -43,8 +43,9 @@ def log_odds(
     bad = ~(label_ok & (peak < jnp.inf) & (label_logit < jnp.inf)) | (alone & (label_logit == -jnp.inf))
     rest = (bad | alone).astype(z.dtype)
     shift = jnp.where(bad | alone, jnp.nan, peak)
-    others = sum_of_others(z, shift, rest, y)
+    powers = exponential_from(*lax.stop_gradient((z, shift, rest)))
+    others = jnp.sum(y.place(powers, rest), y.axis, keepdims=True)
     lead, error = subtract_exactly(jnp.where(bad, 0, lax.stop_gradient(label_logit)), jnp.where(bad | alone, 0, peak))
     known = lead + (jnp.where(jnp.isfinite(lead), error, 0) - jnp.log(others))
     known = jnp.where(alone & ~bad, jnp.inf, known)
-    return jnp.squeeze(poison(-balance(-known, z, shift, rest, y), bad), y.axis)
+    return jnp.squeeze(poison(-balance(-known, z, jnp.floor(shift), rest, y), bad), y.axis)

@@ -7,8 +7,9 @@ With z the logits of one row, y its label and a the class with the largest logit
 
 where p is the softmax of all classes and q that of the other classes alone. No two nearly equal numbers are
 subtracted: u keeps its full relative precision when the model is confidently right (T is tiny), and p_y when it is
-confidently wrong (B is tiny). Any constant shift will do. Where another class leads it is z_a; where the label leads it
-is z_a less some headroom, so that no term of a tiny T is lost to underflow.
+confidently wrong (B is tiny). Any constant shift will do; that of a whole number has a rounding error that is cheap to
+find. It is z_a rounded down if the label is below that, which is what "another class leads" means from here on; else it
+is less by some headroom, so that no term of a tiny T is lost to underflow.
 
 The derivatives are given by rules, for autodiff of these values would subtract nearly equal numbers again. With the
 surprise c = -log p_y and the balance g = log T - log B, whose derivative is dg = sum_j q_j dz_j - dz_y:
@@ -22,7 +23,7 @@ surprise c = -log p_y and the balance g = log T - log B, whose derivative is dg 
 | `known_right` | p_y, given | -p_y dc | of 1 - u |
 | `known_wrong` | u, given | p_y dc | of 1 - p_y |
 
-Further rules, each one beside its derivation: `exponential_from`, `power`, `box_cox` and `replace_value` in
+Further rules, each one beside its derivation: `_exponential`, `power`, `box_cox` and `replace_value` in
 `_arithmetic`; `poison` in `_bad_rows`; `softmax_along`, `log_softmax_along` and `logsumexp_along` in `_softmax`;
 `difference` and `sum_of_squares` in `_ssr`; `logarithm` in `_from_probs`; `_label_score`, `_sum_of_powers` and
 `_difference` in `_power`; `sum_of_squared_logits` in `_on_logits`; `_stable_sum` in `_stablemax`; `_half_balance` and
@@ -41,29 +42,37 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from ce_jax.losses._arithmetic import deviations, exponential_from, headroom, power, subtract_exactly
 from ce_jax.losses._bad_rows import poison
 from ce_jax.losses._checks import check_classes
-from ce_jax.losses._labels import Labels
+from ce_jax.losses._labels import Labels, is_many
 
 Rows = Float[Array, "..."]
 Mask = Bool[Array, "..."]
 
 
+def sum_along(x: Rows, axis: int) -> Rows:
+    """The sum along an axis, which is kept."""
+    if axis < x.ndim - 1 or is_many(x.shape[axis]):
+        return jnp.sum(x, axis, keepdims=True)
+    # On CPU a sum over a few neighbours costs more than all else; a product with ones does not.
+    return jnp.matmul(x, jnp.ones((x.shape[axis], 1), x.dtype), precision="highest")
+
+
 def exponentials_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels, weights: Rows | None = None) -> Rows:
     """exp(z - shift), times the weights of the classes if there are any, and `rest` for the label."""
-    powers = exponential_from(z, shift, rest)
+    powers = exponential_from(z, shift, rest, whole=True)
     return labels.place(powers if weights is None else powers * weights, rest)
 
 
 def sum_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels, weights: Rows | None = None) -> Rows:
     """T, the sum of `exponentials_of_others`; not to be differentiated, `balance` is."""
     powers = exponentials_of_others(*lax.stop_gradient((z, shift, rest)), labels, lax.stop_gradient(weights))
-    return jnp.sum(powers, labels.axis, keepdims=True)
+    return sum_along(powers, labels.axis)
 
 
 @jax.custom_jvp
 def softmax_of_others(z: Rows, shift: Rows, rest: Rows, labels: Labels, weights: Rows | None = None) -> Rows:
     """q = exp(z - shift) / T, 0 for the label and where there is no other class."""
     powers = exponentials_of_others(z, shift, rest, labels, weights)
-    total = jnp.sum(powers, labels.axis, keepdims=True)
+    total = sum_along(powers, labels.axis)
     # T = 0 where no other class has a probability; the powers and q are 0 then.
     return powers * (1 / jnp.where(total > 0, total, 1))
 
@@ -118,8 +127,8 @@ def _known_wrong_jvp(primals, tangents):
 def log1p_odds(balance: Rows, others: Rows, label: Rows, gap: Rows) -> Rows:
     """c = log(1 + T / B) for T = others and B = label, by two formulas that join at gap = 0.
 
-    `gap` is 0 where the label has the largest logit. Elsewhere it is the distance to the largest, T has a term that
-    is exactly 1, and log(1 + T / B) = gap + log(T + B). With balance = log T - log B, the derivative is u dbalance.
+    `gap` is 0 unless another class leads. Then it is the distance of the label to the shift, T has a term of at least
+    1, and log(1 + T / B) = gap + log(T + B). With balance = log T - log B, the derivative is u dbalance.
     """
     del balance
     behind = gap > 0
@@ -164,7 +173,7 @@ class Odds(NamedTuple):
     labels: Labels
     bad: Mask
     peak: Rows  # the largest logit
-    gap: Rows  # the largest logit minus that of the label
+    gap: Rows  # how far the label is below `shift` where another class leads, else 0
     shift: Rows
     rest: Rows  # 0, and 1 in bad rows
     label: Rows  # B
@@ -181,6 +190,11 @@ class Odds(NamedTuple):
     def powers(self) -> Rows:
         """exp(z_j - shift) for the classes other than the label, 0 for the label."""
         return exponentials_of_others(self.logits, self.shift, self.rest, self.labels, self.weights)
+
+    def leader(self) -> Rows:
+        """exp(z_a - shift) where a class a other than the label leads, else 0."""
+        behind = self.gap > 0
+        return jnp.where(behind, jnp.exp(jnp.where(behind, self.peak - self.shift, 0)), 0)
 
     def softmax_of_others(self) -> Rows:
         """q, 0 for the label and where there is no other class."""
@@ -221,9 +235,11 @@ def odds(logits: ArrayLike, labels: ArrayLike, axis: int, where: ArrayLike | Non
     z, y, label_logit, label_ok = check_classes(logits, labels, axis, where)
     peak = lax.stop_gradient(jnp.max(z, y.axis, keepdims=True))
     bad = ~(label_ok & jnp.isfinite(peak))
-    gap = jnp.where(bad, 0, peak - label_logit)
-    shift = jnp.where(gap > 0, peak, peak - headroom(z.dtype))
-    lead, error = subtract_exactly(lax.stop_gradient(label_logit), shift)
+    constant, whole = lax.stop_gradient(label_logit), jnp.floor(peak)
+    behind = constant < whole
+    shift = jnp.where(behind, whole, whole - headroom(z.dtype))
+    gap = jnp.where(bad, 0, jnp.where(behind, whole, constant) - label_logit)
+    lead, error = subtract_exactly(constant, shift)
     # A lead of -inf has the error NaN. Bad rows get a lead of 0, which makes B about 1.
     lead, error = jnp.where(bad, 0, lead), jnp.where(jnp.isfinite(lead), error, 0)
     # exp(lead + error) to first order: the error is at most half a unit in the last place of lead.

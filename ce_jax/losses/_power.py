@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._arithmetic import box_cox, deviations, exponential_minus_one, power
+from ce_jax.losses._arithmetic import box_cox, deviations, exponential_minus, power
 from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._odds import Odds, odds
 from ce_jax.losses._parameters import check_number
@@ -83,20 +83,21 @@ class _Lifted(NamedTuple):
 
 
 def _lift(o: Odds, beta: Rows) -> _Lifted:
-    powers, behind = o.powers(), o.gap > 0
+    # Where another class leads, powers are measured from it: q_j^b = (exp(z_j - z_a)^b - 1) T^-b + T^-b, whose first
+    # term is small near ties; the constant T^-b drops out of q_j^b - Q.
+    behind = o.gap > 0
+    powers = o.powers() / jnp.where(behind, o.leader(), 1)
     total = jnp.sum(powers, o.axis, keepdims=True)
     total = jnp.where(total > 0, total, 1)
     # A class without probability has no finite logarithm; any will do, for it is multiplied by q_j = 0.
     alive = (powers > 0) & ~o.bad
-    exponent = jnp.where(alive, o.logits - o.shift, 0)
+    exponent = jnp.where(alive, o.logits - jnp.where(behind, o.peak, o.shift), 0)
     q, log_q = o.softmax_of_others(), jnp.where(alive, exponent - jnp.log(total), 0)
-    # Where another class leads, powers are measured from it: q_j^b = (exp(z_j - z_a)^b - 1) T^-b + T^-b, whose first
-    # term is small near ties; the constant T^-b drops out of q_j^b - Q.
     lifted = power(jnp.where(behind, powers, q), jnp.where(behind, exponent, log_q), beta)
     # Not where the label leads: T is tiny there, and 1/T^2, which a second derivative would need, overflows.
     at_least_one = jnp.where(behind, total, 1)
     largest = power(1 / at_least_one, -jnp.log(at_least_one), beta)
-    residual = jnp.where(behind, exponential_minus_one(lifted, beta * exponent) * largest, lifted)
+    residual = jnp.where(behind, exponential_minus(lifted, jnp.ones_like(lifted), beta * exponent) * largest, lifted)
     mean = jnp.sum(q * residual, o.axis, keepdims=True)
     return _Lifted(q, log_q, residual, mean, jnp.where(behind, largest, 0))
 

@@ -41,10 +41,10 @@ def _cross_entropy_hvp(o: Odds, vector: Rows) -> Rows:
 
 
 def _ssr_hvp(o: Odds, vector: Rows) -> Rows:
-    q, difference, squares = others_of(o)
+    q, difference, slope, squares = others_of(o)
     w, by_odds = _directions(o, q, vector)
     wrong, right = o.wrong(), o.right()
-    spread = 2 * jnp.sum(q * difference * w, o.axis, keepdims=True)
+    spread = 2 * jnp.sum(slope * w, o.axis, keepdims=True)
     size, whole = o.mark(2 * wrong**2), 1 + squares
     for_label = -right * ((wrong - 2 * right) * whole * by_odds + spread)
     inner = (w - 2 * right * by_odds) * (difference + whole * right) + q * w

@@ -8,8 +8,8 @@ u = 1 - p_y and q the softmax of the other classes, so that p_j = u q_j, and wit
     SSR = u^2 (1 + S)      dSSR/dz_y = -2 p_y u^2 (1 + S)      dSSR/dz_j = 2 u^2 q_j [(q_j - S) + (1 + S) p_y]
 
 The one difference left, q_j - S = sum_k q_k (q_j - q_k), is taken from residuals r_j = q_j - c that are computed as
-such: q_j - S = r_j - sum_k q_k r_k for every constant c. Where another class leads, c is its q (= 1/T) and
-r_j = expm1(z_j - z_a) / T, exact at ties and near them; where the label leads, p_y outweighs the difference and c = 0.
+such: q_j - S = r_j - sum_k q_k r_k for every constant c. Where another class leads, c is its q and
+r_j = c expm1(z_j - z_a), exact at ties and near them; where the label leads, p_y outweighs the difference and c = 0.
 
 With label smoothing e the target is t_k = (1 - e) [k = y] + e / K, and with D = u (1 + S) - e
 
@@ -28,12 +28,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
-from ce_jax.losses._arithmetic import deviations, exponential_minus_one, replace_value
+from ce_jax.losses._arithmetic import deviations, exponential_minus, replace_value
 from ce_jax.losses._bad_rows import poison
 from ce_jax.losses._checks import check_where, count_classes
 from ce_jax.losses._keywords import answers_unknown_keywords
 from ce_jax.losses._labels import is_many
-from ce_jax.losses._odds import Odds, odds
+from ce_jax.losses._odds import Odds, odds, sum_along
 from ce_jax.losses._parameters import check_number, is_zero
 from ce_jax.losses._softmax import soft_targets, softmax_along, softmax_with_peak
 
@@ -45,23 +45,28 @@ class Others(NamedTuple):
 
     q: Rows  # their softmax; 0 at the label
     difference: Rows  # q_j - S
+    slope: Rows  # q_j (q_j - S)
     squares: Rows  # S
 
 
 def others_of(o: Odds) -> Others:
     """Computes q and its differences for the rows of `o`; not to be differentiated."""
-    powers, behind = o.powers(), o.gap > 0
+    powers, leader = o.powers(), o.leader()
     # T = 0 where no other class has a probability; all powers are 0 then, and any scale will do.
     scale = 1 / jnp.where(o.others > 0, o.others, 1)
-    # Sums are taken before the division by T: one product less of the size of the logits.
-    residual = jnp.where(behind, exponential_minus_one(powers, o.logits - o.shift), powers)  # T r_j
-    mean = jnp.sum(powers * residual, o.axis, keepdims=True) * scale
-    centred = residual - mean
+    q = powers * scale
+    residual = jnp.where(leader > 0, exponential_minus(powers, leader, o.logits - o.peak), powers)  # T r_j
+    # XLA would join a sum with what stands before and after it, and store the residuals for that: a 0 that is there
+    # already is placed before the sum, and bad rows are looked at after it.
+    product = o.labels.place(q * residual, 0)
+    mean = jnp.where(o.bad, 0, sum_along(product, o.axis))
+    difference, slope = residual - mean, product - q * mean
     if is_many(o.logits.shape[o.axis]):
         # Near ties the entries of the gradient are as small as q_j times the rounding error of the mean is large.
-        centred -= jnp.sum(powers * centred, o.axis, keepdims=True) * scale
-    # S = sum_k q_k (c + r_k) = c + sum_k q_k r_k, with c = 1/T where another class leads and 0 elsewhere.
-    return Others(powers * scale, centred * scale, (jnp.where(behind, 1, 0) + mean) * scale)
+        excess = jnp.where(o.bad, 0, sum_along(slope, o.axis))
+        difference, slope = difference - excess, slope - q * excess
+    # S = sum_k q_k (c + r_k) = c + sum_k q_k r_k
+    return Others(q, difference * scale, slope * scale, (leader + mean) * scale)
 
 
 @jax.custom_jvp
@@ -87,8 +92,8 @@ def sum_of_squares(o: Odds) -> Rows:
 @sum_of_squares.defjvp
 def _sum_of_squares_jvp(primals, tangents):
     (o,) = primals
-    slope = 2 * o.softmax_of_others() * difference(o)
-    return sum_of_squares(o), jnp.sum(slope * tangents[0].logits, o.axis, keepdims=True)
+    slope = replace_value(o.softmax_of_others() * difference(o), lax.stop_gradient(others_of(o).slope))
+    return sum_of_squares(o), 2 * jnp.sum(slope * tangents[0].logits, o.axis, keepdims=True)
 
 
 @answers_unknown_keywords
