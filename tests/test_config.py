@@ -142,6 +142,8 @@ def test_lists_of_workload_keys_make_workloads(tmp_path):
         ("dataset.name=iris", "command line: dataset.name: 'dataset' is a value, not a table"),
         ("train.steps=10000000000000", "command line: train.steps: expected at most 2147483647, got 10000000000000"),
         ("train.batch_size=4294967296", "train.batch_size: expected 'full' or at least 1, got 4294967296"),
+        ("data.dimensions=20001", "data.dimensions: expected a whole number from 1 to 20,000, got 20001"),
+        ("data.copies=0", "data.copies: expected a whole number from 1, got 0"),
         ("train.evaluation_rows=0", "train.evaluation_rows: expected at least 1, got 0"),
         ("train.evaluations=2000000", "train.evaluations: expected at most 1000000, got 2000000"),
         ("sweep.seeds=10000000", "command line: sweep.seeds: expected at most 1000000, got 10000000"),
@@ -189,9 +191,9 @@ def test_retired_runs_have_no_final_accuracy_to_tune_by(tmp_path):
 # stored are no longer found under their names: a default or the reading of a config has changed. Is that meant?
 IDENTITIES = {
     "breast_cancer": ["e3a4c2e91a", "61392f8757", "d67ac55305", "56e1a87c70"],
-    "cnn": ["e833f16630"],
+    "cnn": ["93eff6ec71", "9a683f2205"],
     "digits": ["af0f1f00ac", "f5a966eca2", "d3f4035f95", "08311751a4"],
-    "imbalanced": ["adf5b97504", "417ab0cd2c", "0390ed847f", "2a44b4e45c"],
+    "imbalanced": ["4b433b4e1c", "22f7e74ea7", "007232985f", "8caa2c403e"],
     "iris": ["5a5fb75de8", "b09634247b", "cb364f68dc", "6c58b4456a"],
     "mixtures": ["e267a66777", "45dfbe5dc8", "d366af4ffb", "f7fb86bbe8"],
     "mnist5k": ["2309d8d4a6", "b512d783b7", "181e6dec8d", "bfbbcf42ed"],

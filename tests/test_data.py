@@ -119,6 +119,7 @@ def test_heavy_tail_has_groups_of_equally_many_examples(m):
     assert 0 <= train.inputs.min() < 0.01
     assert 0.99 < train.inputs.max() < 1
     assert heavy(m=m, balanced_test=False).test.labels.tolist() == train.labels.tolist()
+    assert heavy(m=m, dimensions=7).test.inputs.shape[-1] == 7
     for part in heavy(m=m, copies=3)[1:]:
         assert np.bincount(part.labels[0]).tolist() == [3] * num_classes
 
@@ -166,6 +167,7 @@ def test_heavy_tail_is_scaled_by_its_training_part_and_may_have_label_noise():
             {"copies": 2},
             r"^data\.copies: expected none, as only the data set heavy_tail is validated with copies",
         ),
+        ("iris", {"dimensions": 2}, r"^data\.dimensions: expected none, as only the data set heavy_tail has random"),
         ("iris", {"m": 5}, r"^data\.m: expected none, as only the data set heavy_tail has groups of classes, got 5$"),
         (
             "heavy_tail",

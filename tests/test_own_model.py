@@ -89,7 +89,7 @@ def test_mistakes_are_one_line(own, tmp_path, capsys, words, message):
 @pytest.mark.parametrize("name", ["cnn", "imbalanced", "own_model"])
 def test_shipped_configs_of_networks_resolve(name):
     _, configs = load_config(ROOT / "configs" / f"{name}.toml")
-    assert len(configs) == {"cnn": 1, "imbalanced": 4, "own_model": 1}[name]
+    assert len(configs) == {"cnn": 2, "imbalanced": 4, "own_model": 1}[name]
     for config in configs[:1]:
         task = load_workload(name, config).task
         assert task.model.name == {"own_model": config.model}.get(name, config.model)

@@ -35,8 +35,9 @@ class DataOptions(PartOptions):
     num_classes, features, examples_per_class, separation, noise, turns: shape of the synthetic mixtures and spirals.
     m: groups of classes of heavy_tail, 5 unless it is said; noise is that of its validation and test rows, which are
         copies of training rows: one of each to validate with, unless copies says how many of every class; dimensions,
-        (m + 1) 2^m unless it is said, are those of its inputs. It is drawn anew for every seed (once where split.seed is a number), with parts of its own: there is nothing for imbalance,
-        classes, examples and the sizes in split to do, and they are refused.
+        (m + 1) 2^m unless it is said, are those of its inputs. It is drawn anew for every seed (once where split.seed
+        is a number), with parts of its own: there is nothing for imbalance, classes, examples and the sizes in split to
+        do, and they are refused.
     generator_seed: draws the synthetic data and the subsample.
     """
 
