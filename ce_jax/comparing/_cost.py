@@ -13,6 +13,7 @@ from ce_jax.training import Hyperparameters, Splits, Training
 # Not all temporaries of a step live at once, and lanes of a seed share those of the first layer: by trials with small
 # and larger images, waves train fastest that count a fifth of them.
 _DEAD = 5
+_LOGITS = 8  # arrays of them that an evaluation holds at once, see `lane_bytes`
 
 
 class LaneCost(NamedTuple):
@@ -46,15 +47,15 @@ def lane_cost(train: Training, hyper: Hyperparameters, examples: Splits) -> Lane
     number = jax.ShapeDtypeStruct((), jnp.int32)
     # Nobody runs these programs: what takes time in compiling, LLVM's optimization, changes nothing of their memory.
     options: Any = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-
-    def compiled(function: Any, *arguments: Any) -> Any:
-        return jax.jit(function).lower(*arguments).compile(compiler_options=options)
-
-    step = compiled(train.step, key, number, state, hyper, examples)
-    evaluate = compiled(train.evaluate, state, hyper, examples)
+    step = jax.jit(train.step).lower(key, number, state, hyper, examples).compile(compiler_options=options)
     parameters = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))
     own = int(step.memory_analysis().temp_size_in_bytes)
     blocks = math.ceil(batch / train.row_block) if train.row_block else 1  # a loop's body is counted once
     operations = blocks * max(float((step.cost_analysis() or {}).get("flops", 0.0)), 1.0)
-    temporary = max(own, int(evaluate.memory_analysis().temp_size_in_bytes))
-    return LaneCost(temporary, own // _DEAD + 3 * parameters, operations)
+    # An evaluation goes through the same network and back with more rows, and holds arrays of all logits and a copy of
+    # the inputs beside it; to compile it too would take longer than all else that a dry run does.
+    evaluated = min(train.evaluation_rows or len(examples.train.labels), len(examples.train.labels))
+    rows = min(train.evaluate_block or evaluated, evaluated) / min(train.row_block or batch, batch)
+    most = max(evaluated, len(examples.validation.labels), len(examples.test.labels))
+    beside = most * (_LOGITS * train.num_classes + math.prod(inputs.shape[1:])) * inputs.dtype.itemsize
+    return LaneCost(int(own * max(rows, 1) + beside), own // _DEAD + 3 * parameters, operations)
