@@ -47,7 +47,7 @@ def lane_cost(train: Training, hyper: Hyperparameters, examples: Splits) -> Lane
     number = jax.ShapeDtypeStruct((), jnp.int32)
     # Nobody runs these programs: what takes time in compiling, LLVM's optimization, changes nothing of their memory.
     options: Any = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    step = jax.jit(train.step).lower(key, number, state, hyper, examples).compile(compiler_options=options)
+    step: Any = jax.jit(train.step).lower(key, number, state, hyper, examples).compile(compiler_options=options)
     parameters = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))
     own = int(step.memory_analysis().temp_size_in_bytes)
     blocks = math.ceil(batch / train.row_block) if train.row_block else 1  # a loop's body is counted once
