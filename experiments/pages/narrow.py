@@ -77,6 +77,9 @@ def _refilled(axes: Axes) -> float:
     axes.set_title(above, loc="left", fontsize=11)
     if axes.axison:
         axes.tick_params(labelleft=True)
+    else:  # words alone
+        for text in axes.texts:
+            text.set_text(textwrap.fill(" ".join(text.get_text().split()), TITLE))
     axes.set_xlabel(textwrap.fill(axes.get_xlabel(), AXIS))
     if longest > ROW:
         whole = [" ".join(one.split()).replace(" %", "\xa0%").replace("/", "/ ") for one in words]
@@ -84,7 +87,8 @@ def _refilled(axes: Axes) -> float:
         axes.set_yticks(places, lines, fontsize=9)
         words = lines
     deepest = max((one.count("\n") + 1 for one in words), default=0)
-    least = LINE * (deepest + 0.5) * len(words) + LINE * (above.count("\n") + 6)
+    spoken = 0 if axes.axison else sum(text.get_text().count("\n") + 2 for text in axes.texts)
+    least = LINE * (deepest + 0.5) * len(words) + LINE * (above.count("\n") + 6 + spoken)
     places, words = _ticks(axes.xaxis)
     if axes.get_xscale() == "log" and len(places) > MOST_TICKS:
         first = places.index(1.0) % 2 if 1.0 in places else 0  # a line at 1 keeps its number
