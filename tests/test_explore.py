@@ -67,17 +67,18 @@ def test_there_is_a_rate_for_every_setting_and_loss():
     }
     assert set(rates) == set(finals) == names
     assert len(names) == expected
-    ends = tuning.GRID["low"], tuning.GRID["high"]
-    assert all(
-        ends[0] < rate < ends[1] for pair in rates.values() for rate in pair
-    )  # inside: no edge hides a better one
+    ends = tuning.GRID["low"], tuning.GRID["high"]  # which no best rate is: no edge hides a better one
+    assert all(ends[0] < rate < ends[1] for pair in rates.values() for rate in pair)
     assert all(1 / 3 < final <= 1 for pair in finals.values() for final in pair)
 
 
 @pytest.mark.slow
-def test_the_table_of_rates_is_what_the_engine_finds():
-    """From a saturated start, where the time to a target did not decide: rates of SSR a decade apart tied."""
-    cell = ("spirals", race.SPREADS["saturated"], 0.0, 1)
+@pytest.mark.parametrize(
+    ("dataset", "start"), [*((name, "gentle") for name in race.DATASETS), ("spirals", "saturated")]
+)
+def test_the_table_of_rates_is_what_the_engine_finds(dataset, start):
+    """From a saturated start, too, where the time to a target did not decide: rates of SSR a decade apart tied."""
+    cell = (dataset, race.SPREADS[start], 0.0, 1)
     found, stored = tuning.tuned(*cell), race.best_rates()
     assert found.rates == pytest.approx(stored["rates"][race.setting(*cell)], rel=1e-3)
     # Chaotic runs differ in last digits between processors.

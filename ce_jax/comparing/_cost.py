@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ce_jax.sweeping import lane_bytes, step_bytes
-from ce_jax.training import Hyperparameters, Splits, Training
+from ce_jax.training import Hyperparameters, Splits, Training, evaluated_rows
 
 # Not all temporaries of a step live at once, and lanes of a seed share those of the first layer: by trials with small
 # and larger images, waves train fastest that count a fifth of them.
@@ -45,7 +45,7 @@ def lane_cost(train: Training, hyper: Hyperparameters, examples: Splits) -> Lane
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(train.begin, key, hyper, examples)
     number = jax.ShapeDtypeStruct((), jnp.int32)
-    # Nobody runs these programs: what takes time in compiling, LLVM's optimization, changes nothing of their memory.
+    # Nobody runs this program: what takes time in compiling, LLVM's optimization, changes nothing of its memory.
     options: Any = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     step: Any = jax.jit(train.step).lower(key, number, state, hyper, examples).compile(compiler_options=options)
     parameters = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))
@@ -54,7 +54,7 @@ def lane_cost(train: Training, hyper: Hyperparameters, examples: Splits) -> Lane
     operations = blocks * max(float((step.cost_analysis() or {}).get("flops", 0.0)), 1.0)
     # An evaluation goes through the same network and back with more rows, and holds arrays of all logits and a copy of
     # the inputs beside it; to compile it too would take longer than all else that a dry run does.
-    evaluated = min(train.evaluation_rows or len(examples.train.labels), len(examples.train.labels))
+    evaluated = evaluated_rows(len(examples.train.labels), train.evaluation_rows)
     rows = min(train.evaluate_block or evaluated, evaluated) / min(train.row_block or batch, batch)
     most = max(evaluated, len(examples.validation.labels), len(examples.test.labels))
     beside = most * (_LOGITS * train.num_classes + math.prod(inputs.shape[1:])) * inputs.dtype.itemsize

@@ -8,6 +8,7 @@ import jax
 from ce_jax.comparing._points import first_points
 from ce_jax.comparing._task import Task, on_cpu
 from ce_jax.sweeping import Plan, plan_waves
+from ce_jax.training import evaluated_rows
 
 
 class DeviceSpeed(NamedTuple):
@@ -93,6 +94,6 @@ def expected_seconds(task: Task, classifiers: int) -> float:
     """
     train, *others = (len(part.labels) for part in task.example)
     # Of the training part an evaluation takes the gradient, three products a layer; of the others one.
-    rows = min(train, task.training.evaluation_rows or train) + sum(others) / 3
+    rows = evaluated_rows(train, task.training.evaluation_rows) + sum(others) / 3
     steps = task.training.steps + len(task.evaluate_at) * rows / task.batch
     return classifiers * steps * seconds_per_step(task) / len(jax.devices())

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Int
 
-# From so many classes on, one gather or scatter per row beats a comparison with every class; measured on CPU.
+# From so many classes on, one gather per row beats a comparison with every class; measured on CPU.
 MANY_CLASSES = 64
 
 Shape = tuple[Any, ...]  # integers, or symbols under `jax.export`

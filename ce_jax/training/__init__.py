@@ -10,7 +10,7 @@ from ce_jax.training._optimizers import (
     tunable_options,
 )
 from ce_jax.training._records import AT_END, METRICS, Hyperparameters, Part, Splits, State, Trainable
-from ce_jax.training._run import Training, make_train
+from ce_jax.training._run import Training, evaluated_rows, make_train
 from ce_jax.training._schedules import SCHEDULES
 from ce_jax.training._shuffle import shuffled
 from ce_jax.training._stages import Switched, switched, trained_parameters
@@ -27,6 +27,7 @@ __all__ = [
     "Trainable",
     "Training",
     "advance",
+    "evaluated_rows",
     "evaluation_steps",
     "make_optimizer",
     "make_train",

@@ -14,25 +14,25 @@ from ce_jax.training._records import Splits
 
 
 def metrics(
-    logits_of: Callable[[Array], Array], data: Splits, labels: Array, value: Array, gradients: Params, logits: Array
+    logits_of: Callable[[Array], Array], data: Splits, trained: Array, value: Array, gradients: Params, logits: Array
 ) -> dict[str, Array]:
     """The values of `METRICS` and `AT_END`.
 
-    From inputs' logits [K, N], and from labels, mean loss, gradients and logits of what is evaluated of the training
-    part. Which classes are rare follows from all of it.
+    From inputs' logits [K, N], and from what the evaluated rows of the training part have already. Which classes are
+    rare follows from all labels that are `trained` on.
     """
-    labels_of = {"train": labels, "validation": data.validation.labels, "test": data.test.labels}
+    labels = data.train.labels
     right = {"train": _right(logits, labels)}
     for name in ("validation", "test"):
-        right[name] = _right(logits_of(getattr(data, name).inputs), labels_of[name])
+        part = getattr(data, name)
+        right[name] = _right(logits_of(part.inputs), part.labels)
     # In the dtype of the other metrics, which holds every count below 2^24.
     rows, hits = {}, {}
     for name, hit in right.items():
-        own = jnp.arange(logits.shape[0])[:, None] == labels_of[name][None, :]
+        own = _of_class(getattr(data, name).labels, logits)
         rows[name] = jnp.sum(own, axis=1, dtype=logits.dtype)
         hits[name] = jnp.sum(own & hit[None, :], axis=1, dtype=logits.dtype)
-    every = jnp.arange(logits.shape[0])[:, None] == data.train.labels[None, :]
-    rare = rarest_half(jnp.sum(every, axis=1, dtype=logits.dtype))
+    rare = rarest_half(jnp.sum(_of_class(trained, logits), axis=1, dtype=logits.dtype))
     by_class = {name: _quotient(hits[name], rows[name]) for name in right}
     return {
         "train_loss": value,
@@ -66,9 +66,14 @@ def rarest_half(counts: Shaped[Array, " classes"]) -> Bool[Array, " classes"]:
     return rarer < max(1, len(counts) // 2)
 
 
+def _of_class(labels: Array, logits: Array) -> Array:
+    """Which of the labels [N] are each of the classes of logits [K, ...]: [K, N]."""
+    return jnp.arange(logits.shape[0])[:, None] == labels[None, :]
+
+
 def _right(logits: Array, labels: Array) -> Array:
     """Which columns [N] have the strictly largest logit in their own class: a tie is not a correct prediction."""
-    own = jnp.arange(logits.shape[0])[:, None] == labels[None, :]
+    own = _of_class(labels, logits)
     best_other = jnp.max(jnp.where(own, -jnp.inf, logits), axis=0)
     return jnp.max(jnp.where(own, logits, -jnp.inf), axis=0) > best_other
 

@@ -106,7 +106,8 @@ class Training:
         evaluated = evaluated_in_row_blocks(self._value_and_gradient, self.evaluate_block)
         value, gradients, logits = evaluated(state.params, batch, self._options(hyper, data.train))
         logits_of = functools.partial(logits_in_row_blocks, self.model, state.params, row_block=self.evaluate_block)
-        measured = metrics(logits_of, data, train.labels, value, gradients, logits)
+        seen = data._replace(train=train)
+        measured = metrics(logits_of, seen, data.train.labels, value, gradients, logits)
         # From the last `alive` on, so that a run that has diverged stays so even if its values were finite again.
         alive = state.alive & jnp.isfinite(value) & jnp.isfinite(measured["gradient_norm"])
         return state._replace(alive=alive), {name: jnp.where(alive, m, jnp.nan) for name, m in measured.items()}
@@ -146,11 +147,12 @@ class Training:
 
     def _evaluated(self, train: Part) -> Part:
         """What an evaluation sees of the training part."""
-        rows = len(train.labels)
-        if self.evaluation_rows is None or self.evaluation_rows >= rows:
+        every = len(train.labels)
+        rows = evaluated_rows(every, self.evaluation_rows)
+        if rows == every:
             return train
         # Drawn: rows may be sorted by class, or classes take turns. The same at every step of every run.
-        chosen = np.sort(np.random.default_rng(0).permutation(rows)[: self.evaluation_rows])
+        chosen = np.sort(np.random.default_rng(0).permutation(every)[:rows])
         return Part(train.inputs[chosen], train.labels[chosen])
 
     def _batch(self, key: Array, index: Array, train: Part) -> Batch:
@@ -165,6 +167,11 @@ class Training:
         positions = position * self.batch_size + jnp.arange(self.batch_size, dtype=jnp.int32)
         chosen = shuffled(jax.random.fold_in(jax.random.split(key)[1], epoch), positions, size)
         return self._weighted(inputs[chosen], labels[chosen], labels)
+
+
+def evaluated_rows(examples: int, most: int | None) -> int:
+    """How many examples of the training part an evaluation looks at; `most` is `evaluation_rows`."""
+    return examples if most is None else min(most, examples)
 
 
 def _precision(inputs: Array) -> Any:

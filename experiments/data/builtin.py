@@ -157,10 +157,9 @@ def heavy_tail(
         firsts = np.repeat(np.cumsum(counts) - counts, times)
         return firsts + random.integers(np.repeat(counts, times))
 
-    if copies is not None:
-        return Splits(Part(inputs, labels), copied(drawn(copies)), copied(drawn(copies)))
-    validation = copied(every)
-    return Splits(Part(inputs, labels), validation, copied(drawn(m + 1) if balanced_test else every))
+    validation = copied(drawn(copies) if copies else every)
+    test = copied(drawn(copies or m + 1) if copies or balanced_test else every)
+    return Splits(Part(inputs, labels), validation, test)
 
 
 def _synthetic(inputs: np.ndarray, labels: np.ndarray, num_classes: int) -> RawTable:

@@ -8,8 +8,6 @@ from ce_jax.comparing import PartOptions, SplitOptions
 
 from ..errors import UserError, check, check_one_of, is_count
 
-_MOST_DIMENSIONS = 20_000
-
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "blank": " "}
 """Words for the characters between cells, which are awkward to type on a command line; a blank stands for many."""
 
@@ -65,11 +63,10 @@ class DataOptions(PartOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.examples is None or is_count(self.examples), "examples", "a whole number from 1", self.examples)
-        check(self.m is None or (is_count(self.m, 2) and self.m <= 10), "m", "a whole number from 2 to 10", self.m)
-        fine = self.dimensions is None or (is_count(self.dimensions) and self.dimensions <= _MOST_DIMENSIONS)
-        check(fine, "dimensions", f"a whole number from 1 to {_MOST_DIMENSIONS:,}", self.dimensions)
-        check(self.copies is None or is_count(self.copies), "copies", "a whole number from 1", self.copies)
+        for key, least, most in (("examples", 1, None), ("m", 2, 10), ("copies", 1, None), ("dimensions", 1, 20_000)):
+            value, up_to = getattr(self, key), f" to {most:,}" if most else ""
+            fine = value is None or (is_count(value, least) and (most is None or value <= most))
+            check(fine, key, f"a whole number from {least}{up_to}", value)
         for key, least in (("num_classes", 2), ("features", 1), ("examples_per_class", 1), ("generator_seed", 0)):
             value = getattr(self, key)
             check(is_count(value, least), key, f"a whole number from {least}", value)

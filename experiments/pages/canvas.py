@@ -116,9 +116,8 @@ def legend(figure: Figure, looks: Mapping[str, Style], extra: Sequence[Line2D] =
         for part, loss in zip(parts, looks, strict=False):  # what else the legend explains follows the losses
             if part is not None:
                 part.set_gid(f"legend:{loss}")
-    figure.set_figheight(
-        figure.get_figheight() + legend_height(drawn, figure.get_figwidth())
-    )  # the panels keep their height
+    # The panels keep their height.
+    figure.set_figheight(figure.get_figheight() + legend_height(drawn, figure.get_figwidth()))
 
 
 def legend_height(drawn: Legend, width: float) -> float:

@@ -1,6 +1,5 @@
 """Figures that may fail: no page and no result is lost because one cannot be drawn."""
 
-import textwrap
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TypeVar
 from matplotlib.figure import Figure
 
 from ..errors import first_line
-from ..files import printable, write_bytes
+from ..files import write_bytes
 from . import canvas
 from .narrow import SUFFIX, narrowed
 
@@ -65,6 +64,5 @@ def message(words: str) -> Figure:
     """A figure of some words alone."""
     figure, (axes,) = canvas.panels(1, height=1.3, columns=1)
     axes.set_axis_off()
-    # Whatever an error says, no letter of it is mathematics.
-    axes.text(0, 0.5, textwrap.fill(printable(words), 100), va="center", parse_math=False)
+    canvas.title(axes, words, columns=1)
     return figure

@@ -97,11 +97,11 @@ def drawn_inline(drawing: Drawing, folder: Path, files: Path | None = None) -> d
         saved = canvas.save(figure, files, drawing.name) if files else ()
         wide = saved[0].read_text(encoding="utf-8") if saved else canvas.svg(figure, drawing.name)
         panels, cells = panels_of(figure), cells_of(figure)
-        rows = download(panels, cells)
-        narrow = canvas.svg(narrowed(figure), drawing.name + SUFFIX)
-        both = ((wide, panels, drawing.name), (narrow, panels_of(figure), drawing.name + SUFFIX))
+        rows, name = download(panels, cells), drawing.name + SUFFIX
+        narrow = canvas.svg(narrowed(figure), name)
+        told = ([], []) if cells else (panels, panels_of(figure))  # of a map there are too many values to tell
         return {
-            "papers": [_paper(*one) if not cells else _paper(one[0], [], one[2]) for one in both],
+            "papers": [_paper(wide, told[0], drawing.name), _paper(narrow, told[1], name)],
             "rows": rows,
             "files": [path.relative_to(folder).as_posix() for path in saved],
         }

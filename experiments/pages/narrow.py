@@ -34,6 +34,8 @@ def narrowed(figure: Figure) -> Figure:
     ([4.4, 6.0], [0, 1])
     """
     panels = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
+    if not panels:  # nothing that could stand one above the other
+        return figure
     legends = sum(legend_height(drawn, figure.get_figwidth()) for drawn in figure.legends)
     heading = figure.get_suptitle().count("\n") + 1 if figure.get_suptitle() else 0
     inner = figure.get_figheight() - legends - 0.22 * heading
@@ -77,9 +79,6 @@ def _refilled(axes: Axes) -> float:
     axes.set_title(above, loc="left", fontsize=11)
     if axes.axison:
         axes.tick_params(labelleft=True)
-    else:  # words alone
-        for text in axes.texts:
-            text.set_text(textwrap.fill(" ".join(text.get_text().split()), TITLE))
     axes.set_xlabel(textwrap.fill(axes.get_xlabel(), AXIS))
     if longest > ROW:
         whole = [" ".join(one.split()).replace(" %", "\xa0%").replace("/", "/ ") for one in words]
@@ -87,8 +86,7 @@ def _refilled(axes: Axes) -> float:
         axes.set_yticks(places, lines, fontsize=9)
         words = lines
     deepest = max((one.count("\n") + 1 for one in words), default=0)
-    spoken = 0 if axes.axison else sum(text.get_text().count("\n") + 2 for text in axes.texts)
-    least = LINE * (deepest + 0.5) * len(words) + LINE * (above.count("\n") + 6 + spoken)
+    least = LINE * (deepest + 0.5) * len(words) + LINE * (above.count("\n") + 6)
     places, words = _ticks(axes.xaxis)
     if axes.get_xscale() == "log" and len(places) > MOST_TICKS:
         first = places.index(1.0) % 2 if 1.0 in places else 0  # a line at 1 keeps its number
