@@ -204,7 +204,7 @@ def test_what_has_no_value_is_null():
 def test_many_classes_are_drawn_by_their_frequency(config, tmp_path):
     """31 classes of 32 to 2 examples: a point for each of the five numbers, its accuracy the mean of those classes."""
     words = ("dataset=heavy_tail", "data.scale=none", "train.steps=8", "sweep.widen=0", "analysis.targets=0.5")
-    assert run(config, tmp_path, *words) == 0
+    assert run(config, tmp_path, *words, "train.evaluation_rows=50") == 0
     page = Page(the_folder(tmp_path) / "report.html")
     finished = read_run(the_folder(tmp_path))
     stored = finished.curves["ssr"].metrics
@@ -215,5 +215,6 @@ def test_many_classes_are_drawn_by_their_frequency(config, tmp_path):
     (axes,) = classes.figure(found).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == found.groups
     assert "31 classes would hide one another" in page.text
+    assert "on at most 50 of its examples" in " ".join(page.text.split())
     finished.summary["workload"].pop("class_counts")  # every seed thins other classes, or an older run
     assert classes.by_class(finished) is None

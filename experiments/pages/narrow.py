@@ -16,7 +16,7 @@ SUFFIX = "-narrow"
 """After the name of a figure, where it is for a phone."""
 WIDTH = 4.4
 """Inches: at 360 pixels a letter of 10 points is 11 pixels high."""
-TITLE, BESIDE_ROWS, AXIS, ROW, HEADING, FOOT = 42, 31, 46, 20, 46, 52
+TITLE, BESIDE_ROWS, AXIS, ROW, HEADING, FOOT = 42, 31, 46, 23, 46, 52
 """Characters in a line: of a panel's title, of that beside labels of rows, of an axis' label, of a row's label, and of
 what stands over and under all panels."""
 LINE = 0.15
