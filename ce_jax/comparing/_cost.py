@@ -5,10 +5,10 @@ import math
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
+from ce_jax.models import is_stochastic
 from ce_jax.sweeping import lane_bytes, step_bytes
-from ce_jax.training import Hyperparameters, Splits, Training, evaluated_rows
+from ce_jax.training import Hyperparameters, Part, Splits, Training, evaluated_rows
 
 # Not all temporaries of a step live at once, and lanes of a seed share those of the first layer: by trials with small
 # and larger images, waves train fastest that count a fifth of them.
@@ -44,10 +44,14 @@ def lane_cost(train: Training, hyper: Hyperparameters, examples: Splits) -> Lane
         return LaneCost(memory, step_bytes(sizes, batch, inputs.dtype.itemsize), products)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(train.begin, key, hyper, examples)
-    number = jax.ShapeDtypeStruct((), jnp.int32)
-    # Nobody runs this program: what takes time in compiling, LLVM's optimization, changes nothing of its memory.
-    options: Any = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    step: Any = jax.jit(train.step).lower(key, number, state, hyper, examples).compile(compiler_options=options)
+    several = Part(*(jax.ShapeDtypeStruct((batch, *leaf.shape[1:]), leaf.dtype) for leaf in examples.train))
+    # Most of a step is its gradient, and nobody runs this program: what takes time in compiling, LLVM's work, changes
+    # nothing of its memory.
+    quick: Any = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+    options = quick if jax.default_backend() == "cpu" else None
+    own_key = key if is_stochastic(train.model) else None
+    lowered = jax.jit(train.gradient_on).lower(several, state.params, hyper, examples.train, own_key)
+    step: Any = lowered.compile(compiler_options=options)
     parameters = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))
     own = int(step.memory_analysis().temp_size_in_bytes)
     blocks = math.ceil(batch / train.row_block) if train.row_block else 1  # a loop's body is counted once

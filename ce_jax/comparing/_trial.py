@@ -44,11 +44,12 @@ def check_task(task: Task) -> None:
     for arm in task.arms:
         _check_loss(task, arm)
         task.train(arm)
-    inputs = task.splits_of(0).train.inputs
     if task.model.columns is None:
-        check_model(task.model, inputs, task.num_classes)
+        check_model(task.model, task.splits_of(0).train.inputs, task.num_classes)
     try:
-        jax.eval_shape(lambda: begin(task.model, jax.random.key(0), inputs, task.num_classes))
+        jax.eval_shape(
+            lambda inputs: begin(task.model, jax.random.key(0), inputs, task.num_classes), task.example.train.inputs
+        )
     except ValueError as error:
         raise ValueError(first_line(error)) from None
     usual = task.model.columns is not None and not task.optimizer_options and not task.sweep.options

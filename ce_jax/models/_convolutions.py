@@ -191,11 +191,12 @@ def _convolved(values: Array, layer: Layer | NormalizedLayer, kernel: int, pool:
     below = tiles * tile - height + halo
     padded = jnp.pad(values, ((halo, below), (0, 0), (around, around), (0, 0)))
     # [rows of a tile, tiles, channels, padded width, samples].
-    rows = [padded[i::tile][:tiles] for i in range(tile + 2 * halo)]
+    rows = [padded[i : i + tile * (tiles - 1) + 1 : tile] for i in range(tile + 2 * halo)]
     cut = jnp.stack(rows) if tiles > 1 else padded[:, None]
     bands = _banded(layer.weight, tile, row)[:, :, (around - halo) * row : (tile + around + halo) * row]
     bands = bands[: tile - tile % pool].reshape(tile // pool, pool, len(layer.bias), -1)
-    shifts = [[cut[..., j + shift :: pool, :][..., :across, :] for shift in range(kernel)] for j in range(pool)]
+    last = pool * (across - 1) + 1
+    shifts = [[cut[..., i : i + last : pool, :] for i in range(j, j + kernel)] for j in range(pool)]
     patches = [jnp.stack(one, 1).swapaxes(2, 3).reshape(len(cut) * row, -1) for one in shifts]
     # Row major over a square's places, so that ties go where they go in `lax.reduce_window`.
     parts = [bands[:, i].reshape(-1, len(own)) @ own for i in range(pool) for own in patches]

@@ -88,14 +88,17 @@ class Training:
     @_exact_products
     def step(self, key: Array, index: Array, state: State, hyper: Hyperparameters, data: Splits) -> State:
         """The state after step `index`, counted from 0."""
-        gradient_of = in_row_blocks(self._value_and_gradient, self.row_block)
         # The third key of the run, after those of parameters and batches, and of it one for each step.
         own = jax.random.fold_in(jax.random.fold_in(key, 2), index) if is_stochastic(self.model) else None
-        gradients = gradient_of(
-            state.params, self._batch(key, index, data.train), self._options(hyper, data.train), own
-        )
+        gradients = self.gradient_on(self._batch(key, index, data.train), state.params, hyper, data.train, own)
         updates, optimizer_state = self._transform(hyper).update(gradients, state.optimizer_state, state.params)
         return State(optax.apply_updates(state.params, updates), optimizer_state, state.alive)
+
+    @_exact_products
+    def gradient_on(self, batch: Part, params: Params, hyper: Hyperparameters, train: Part, key: Any = None) -> Params:
+        """The gradient of the mean loss of a step's examples; the key is that of the step, None if no model asks."""
+        gradient_of = in_row_blocks(self._value_and_gradient, self.row_block)
+        return gradient_of(params, self._weighted(*batch, train.labels), self._options(hyper, train), key)
 
     @_exact_products
     def evaluate(self, state: State, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
@@ -132,7 +135,7 @@ class Training:
         shares = (labels[None, :] == jnp.arange(self.num_classes)[:, None]).mean(axis=1, dtype=_precision(train.inputs))
         return {**hyper.loss_options, "prior": shares}
 
-    def _weighted(self, inputs: Array, labels: Array, every_label: Array) -> Batch:
+    def _weighted(self, inputs: Any, labels: Any, every_label: Any) -> Batch:
         """A batch with the weights of its examples, of which the mean is 1."""
         if self.class_weight is None:
             return Batch(inputs, labels)
@@ -155,10 +158,10 @@ class Training:
         chosen = np.sort(np.random.default_rng(0).permutation(every)[:rows])
         return Part(train.inputs[chosen], train.labels[chosen])
 
-    def _batch(self, key: Array, index: Array, train: Part) -> Batch:
+    def _batch(self, key: Array, index: Array, train: Part) -> Part:
         inputs, labels = jax.tree.map(jnp.asarray, train)
         if self.batch_size is None:
-            return self._weighted(inputs, labels, labels)
+            return Part(inputs, labels)
         size = len(labels)
         if self.batch_size > size:
             raise ValueError(f"batch_size: expected at most the {size} training examples, got {self.batch_size}")
@@ -166,7 +169,7 @@ class Training:
         epoch, position = jnp.divmod(index, size // self.batch_size)
         positions = position * self.batch_size + jnp.arange(self.batch_size, dtype=jnp.int32)
         chosen = shuffled(jax.random.fold_in(jax.random.split(key)[1], epoch), positions, size)
-        return self._weighted(inputs[chosen], labels[chosen], labels)
+        return Part(inputs[chosen], labels[chosen])
 
 
 def evaluated_rows(examples: int, most: int | None) -> int:
