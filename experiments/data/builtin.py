@@ -38,15 +38,14 @@ def bundled(name: str) -> RawTable:
     """
     folder = _folder_of("sklearn", f"dataset {name!r} needs scikit-learn: pip install scikit-learn") / "datasets/data"
     if name == "digits":
-        rows, class_names = np.loadtxt(folder / "digits.csv.gz", delimiter=",", dtype=np.uint8), tuple("0123456789")
+        rows = np.loadtxt(folder / "digits.csv.gz", delimiter=",", dtype=np.uint8).astype(float)
+        inputs, class_names = rows[:, :-1].reshape(-1, 8, 8, 1), tuple("0123456789")
     else:
         file = folder / {"wine": "wine_data.csv"}.get(name, f"{name}.csv")
         with open(file, encoding="utf-8", newline="") as text:
             class_names = tuple(next(csv.reader(text))[2:])  # after the numbers of rows and of columns
             rows = np.loadtxt(text, delimiter=",")
-    inputs = rows[:, :-1].astype(float)
-    if name == "digits":
-        inputs = inputs.reshape(-1, 8, 8, 1)
+        inputs = np.ascontiguousarray(rows[:, :-1])
     return RawTable(inputs, rows[:, -1].astype(np.int32), class_names, FEATURES[name])
 
 
