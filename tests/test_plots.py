@@ -52,9 +52,20 @@ def test_a_diverged_seed_pulls_the_median_down_and_most_seeds_end_it():
     assert axes.get_ylim()[1] > 0.95
 
 
+@pytest.mark.parametrize(
+    ("steps", "scale"),
+    [([0, 25, 50, 75, 100], "linear"), ([0, 40, 80, 100], "linear"), ([0, 40, 80, 130], "symlog"), ([0, 9], "symlog")],
+)
+def test_a_step_axis_is_linear_where_evaluations_are_evenly_spaced(steps, scale):
+    panels = {"validation accuracy": {"ssr": np.full((2, len(steps)), 0.5)}}
+    (axes,) = charts.convergence(np.array(steps), panels).axes
+    assert axes.get_xscale() == scale
+    assert axes.get_xlim()[0] < 0 < axes.get_xlim()[1] == steps[-1]
+
+
 def test_survival_draws_the_estimate_and_marks_those_never_there():
     curves = {"ssr": survival([10.0, 100.0, np.inf, np.inf], 1000), "cross_entropy": survival([1.0, 10.0], 1000)}
-    axes = charts.survival({"90 %": curves}, horizon=1000).axes[0]
+    axes = charts.survival({"90 %": curves}, steps=np.array([0, 1, 10, 100, 1000])).axes[0]
     staircase = lines(axes, drawstyle="steps-post")
     np.testing.assert_array_equal(staircase[0].get_xdata(), [0, 10, 100, 1000])
     np.testing.assert_array_equal(staircase[0].get_ydata(), [1, 0.75, 0.5, 0.5])

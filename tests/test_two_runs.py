@@ -11,8 +11,9 @@ from rich.console import Console
 from ce_jax.comparing import AnalysisOptions, Curves, summarise
 from experiments.__main__ import main
 from experiments.errors import UserError
-from experiments.pages.changes import changes
+from experiments.pages.changes import Ranged, changes
 from experiments.pages.finished import read_run
+from experiments.pages.two_runs import finding
 from experiments.run.comparing import compare_command
 from tests.browsing import watched
 from tests.test_report import STEPS, Page, make_run
@@ -92,6 +93,20 @@ def test_the_interval_is_that_of_two_independent_samples(pair):
         assert width == pytest.approx(np.hypot(*widths), rel=0.2)
         assert one.change.changed
         assert 1.6 < one.change.value < 2.4
+
+
+def test_the_finding_tells_which_other_targets_say_otherwise(pair):
+    runs = [read_run(folder) for folder in pair]
+    found, same = changes(*runs), {"data": True}
+    sentence = finding(found, runs[0].summary, same)
+    assert sentence.count("became slower") == 2
+    assert sentence.endswith(" To 90 %: the same.")
+    (place,) = [at for at, one in enumerate(found.speeds) if (one.loss, one.target) == ("ssr", 0.9)]
+    quicker = found.speeds[place]._replace(change=Ranged(0.5, (0.4, 0.6)))
+    mixed = found._replace(speeds=[*found.speeds[:place], quicker, *found.speeds[place + 1 :]])
+    *_, other = finding(mixed, runs[0].summary, same).split(" To 90 %: ")
+    assert "cross-entropy became slower" in other
+    assert "SSR on probabilities became faster (0.50 times the steps, 0.40 to 0.60)" in other
 
 
 def test_two_samples_of_the_same_show_no_change(tmp_path):

@@ -148,8 +148,8 @@ def measure(request: Request) -> Findings:
     return Findings(
         measurements,
         figure(measurements, levels),
-        "Expected calibration error on test examples before (left) and after (right) dividing the logits by one "
-        "temperature fitted on the validation part; means with intervals that cover the tuning. Validation and test "
+        "Expected calibration error on test examples before and after dividing the logits by one temperature "
+        "fitted on the validation part; means with intervals that cover the tuning. Validation and test "
         "labels are as noisy as those of training.",
         seeds,
         f"Digits and MNIST-5k with {request.pick('0, 10 and 20', '0 and 20')} % of the labels changed, a network of "

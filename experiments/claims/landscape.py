@@ -179,8 +179,8 @@ def measure(request: Request) -> Findings:
     return Findings(
         measurements,
         figure(flat, measurements),
-        "Left: each draw's flat area under both losses, each surface measured against its own steepest point; points "
-        "above the diagonal are flatter under SSR. Right: share of flat directions of the Hessian along gradient "
+        "First each draw's flat area under both losses, each surface measured against its own steepest point; points "
+        "above the diagonal are flatter under SSR. Then the share of flat directions of the Hessian along gradient "
         f"walks. Cross-entropy has less flat area in {own:.0%} of the draws, and in {steeper:.0%} a larger mean "
         "gradient than SSR × K/2. By one yardstick for both losses, which leaves the constant 2/K in, it has less flat "
         f"area in {raw:.0%}, and the constant makes {constant:.0%} of SSR's extra flat area. Problems "

@@ -1,5 +1,6 @@
 """The figures of sections 5 and 6: parts of the record in, matplotlib figures out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -17,6 +18,9 @@ from .escape import Case, Escape
 from .figures import HALO, legend, plain, plain_log
 from .surfaces import MARKED, Path, Surfaces
 from .training import LOOP_RATE, LOSS_PAIR, TARGET, Workflow
+
+CROWDED = 1.0
+"""Weights so near to one another that numbers beside them would touch."""
 
 
 def loops(workflow: Workflow) -> Figure:
@@ -61,8 +65,10 @@ def surface_pictures(surfaces: Surfaces, start: str) -> Figure:
         top.contour(surfaces.axis, surfaces.axis, values, levels=12, colors="0.35", linewidths=0.5)
         bar = figure.colorbar(height, ax=top, shrink=0.85)
         bar.ax.tick_params(labelsize=8)
+        labelled: list[Any] = []
         for name, path in surfaces.paths[loss].items():
-            _draw_path(top, path, looks[loss], {"corner": "far corner", "start": f"start: {start}"}[name])
+            words = {"corner": "far corner", "start": f"start: {start}"}[name]
+            labelled += _draw_path(top, path, looks[loss], words, labelled)
         bottom.imshow(surfaces.norms[loss], cmap=colours, norm=norm, **picture)
         canvas.title(top, f"{display_name(loss)}: the loss")
         canvas.title(bottom, f"{display_name(loss)}: the steepness")
@@ -76,7 +82,8 @@ def surface_pictures(surfaces: Surfaces, start: str) -> Figure:
     return figure
 
 
-def _draw_path(axes: Axes, path: Path, look: canvas.Style, name: str) -> None:
+def _draw_path(axes: Axes, path: Path, look: canvas.Style, name: str, labelled: Sequence[Any]) -> list[Any]:
+    """Draw a path and its steps; return where the steps are written, beside `labelled` on the other side."""
     halo = HALO | {"alpha": 0.6}
     w, v = path.weights.T
     axes.plot(w, v, color=look.color, lw=2)
@@ -88,10 +95,12 @@ def _draw_path(axes: Axes, path: Path, look: canvas.Style, name: str) -> None:
         groups[-1].append(step) if near else groups.append([step])
     for group in groups:
         text = f"{group[0]:,} to {group[-1]:,}" if group[1:] else f"{group[0]:,}"
-        axes.annotate(
-            text, (w[group[0]], v[group[0]]), xytext=(6, -3), textcoords="offset points", fontsize=8, bbox=halo
-        )
+        place = path.weights[group[0]]
+        crowded = any(np.hypot(*(place - other)) < CROWDED for other in labelled)
+        offset, side = ((-6, -3), "right") if crowded else ((6, -3), "left")
+        axes.annotate(text, place, xytext=offset, textcoords="offset points", fontsize=8, ha=side, bbox=halo)
     axes.annotate(name, (w[0], v[0]), xytext=(0, -15), textcoords="offset points", fontsize=8, ha="center", bbox=halo)
+    return [path.weights[group[0]] for group in groups]
 
 
 def slope_of_unit(escape: Escape) -> Figure:

@@ -164,13 +164,39 @@ def nothing(axes: Axes, words: str) -> None:
 
 
 def step_axis(axes: Axes, which: str, steps: Array) -> None:
-    """Logarithmic, but linear from 0 to the first decade that is evaluated, so that step 0 shows."""
+    """Logarithmic, but linear from 0 to the first decade that is evaluated, so that step 0 shows.
+
+    A horizontal one is linear where evaluations are evenly spaced: the later ones would stand too close to be told
+    apart.
+    """
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    if which == "x" and evenly_spaced(steps):
+        axes.set_xlim(-0.01 * float(steps[-1]), float(steps[-1]))
+        return
     first = float(np.min(steps[steps > 0], initial=max(float(steps[-1]), 1.0)))
     threshold = 10.0 ** np.floor(np.log10(first))
     getattr(axes, f"set_{which}scale")("symlog", linthresh=threshold, linscale=0.5)
-    axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     getattr(axes, f"set_{which}lim")(-0.1 * threshold, float(steps[-1]))
+
+
+def evenly_spaced(steps: Array) -> bool:
+    """Whether a run is evaluated every so many steps, and at its end.
+
+    >>> [evenly_spaced(np.array(steps)) for steps in ([0, 40, 80, 100], [0, 1, 10, 100], [0, 9])]
+    [True, False, False]
+    """
+    gaps = np.diff(steps)
+    return len(gaps) > 1 and bool(np.all(gaps[:-1] == gaps[0]) and gaps[-1] <= gaps[0])
+
+
+def axis_words(*runs: Array) -> str:
+    """What `step_axis` makes of the evaluated steps of some runs, in a sentence."""
+    even = {evenly_spaced(steps) for steps in runs}
+    if len(even) > 1:
+        return "The step axis is linear where evaluations are evenly spaced, and logarithmic elsewhere."
+    return f"The step axis is {'linear' if even.pop() else 'logarithmic'}."
 
 
 def named(svg: str) -> str:

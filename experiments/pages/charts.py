@@ -82,13 +82,12 @@ def convergence(
     return figure
 
 
-def survival(panels: Mapping[str, Mapping[str, Survival]], *, horizon: int, first_step: int = 1) -> Figure:
+def survival(panels: Mapping[str, Mapping[str, Survival]], *, steps: Array) -> Figure:
     """Kaplan-Meier curves: the fraction of classifiers not yet there, with its interval, against step.
 
     Args:
       panels: {title: {loss: curve}}, one panel per target.
-      horizon: the last step, where every classifier that never got there is censored (a marker).
-      first_step: the first evaluated step after 0; the step axis is linear below it.
+      steps: [E] the evaluated steps; at the last one every classifier that never got there is censored (a marker).
     """
     looks = styles(loss for curves in panels.values() for loss in curves)
     columns = 3 if len(panels) in (3, 5, 6) else 2
@@ -103,9 +102,9 @@ def survival(panels: Mapping[str, Mapping[str, Survival]], *, horizon: int, firs
                 )
             if curve.probability[-1] > 0:
                 end: dict[str, Any] = {"marker": look.marker, "ms": 9, "mfc": "white", "mew": 1.6, "zorder": 4}
-                axes.plot(horizon, curve.probability[-1], color=look.color, clip_on=False, gid=look.gid, **end)
+                axes.plot(steps[-1], curve.probability[-1], color=look.color, clip_on=False, gid=look.gid, **end)
         canvas.title(axes, title, columns)
-        canvas.step_axis(axes, "x", np.array([0, first_step, horizon]))
+        canvas.step_axis(axes, "x", steps)
         axes.set_xlabel("step")
     grid[0].set_ylim(-0.02, 1.02)
     grid[0].set_ylabel("classifiers not there yet")

@@ -32,7 +32,7 @@ from ce_jax.comparing import (
 )
 
 from ..config import flatten
-from . import charts, classes, maps
+from . import canvas, charts, classes, maps
 from .canvas import MOST_BANDS, Array
 from .finished import FinishedRun, chosen_row, read_run
 from .html import Drawing, drawn_inline, write_page
@@ -160,7 +160,7 @@ def _side_by_side(runs: Sequence[FinishedRun], labels: Sequence[str]) -> Drawing
 
     caption = (
         f"Accuracy while training, each loss at its own tuned {tuned_words(runs[0].summary)}: median over the fresh "
-        "seeds, and the band of the middle half of them. The step axis is logarithmic."
+        f"seeds, and the band of the middle half of them. {canvas.axis_words(runs[0].curves.steps)}"
     )
     return Drawing("convergence", draw_panels, caption)
 
@@ -195,8 +195,7 @@ def draw(run: FinishedRun) -> list[Drawing]:
             }
             for level in options.targets
         }
-        first = int(np.min(steps[steps > 0], initial=horizon))
-        return charts.survival(estimates, horizon=horizon, first_step=first)
+        return charts.survival(estimates, steps=steps)
 
     def rates() -> Figure:
         # A grid shows each rate once, whatever was tuned with it; of points that were drawn every one.
@@ -230,8 +229,8 @@ def draw(run: FinishedRun) -> list[Drawing]:
             "convergence",
             convergence,
             f"Accuracy while training, each loss at its own tuned {tuned_words(summary)}: median over {seeds} fresh "
-            f"seeds; the band holds the middle half of them.{bands} Thin lines: the targets. The step axis is "
-            "logarithmic.",
+            f"seeds; the band holds the middle half of them.{bands} Thin lines: the targets. "
+            f"{canvas.axis_words(steps)}",
         ),
         Drawing(
             "survival",

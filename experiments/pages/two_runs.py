@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ce_jax import comparing
-from ce_jax.comparing import Line, bounded, capital, display_name, interval, metric_name, percent, ratio
+from ce_jax.comparing import Line, bounded, capital, display_name, interval, listed, metric_name, percent, ratio
 
 from . import canvas, charts
 from .changes import Changes, Ranged, Speed, alike, changes
@@ -66,11 +66,26 @@ def write_two_runs(page: Path, sides: tuple[Side, Side], settings: Mapping[str, 
 
 
 def finding(found: Changes, summary: Mapping[str, Any], same: Mapping[str, bool]) -> str:
-    """What changed in the speed of every loss, at the headline's target."""
+    """What changed in the speed of every loss at the headline's target, and which other targets say otherwise."""
     goal, sure = comparing.goal_text(summary, found.headline), comparing.level(summary)
-    told = [_speed_words(one) for one in found.speeds if one.target == found.headline]
+    by_target = {target: [one for one in found.speeds if one.target == target] for target in found.targets}
+    main = by_target.pop(found.headline)
     where = "" if same["data"] else ", whose data differ,"
-    return f"From A to B{where} to {goal} ({sure} intervals): {'; '.join(told)}."
+    told = [f"From A to B{where} to {goal} ({sure} intervals): {_speeds_words(main)}."]
+    alike = [target for target, speeds in by_target.items() if _directions(speeds) == _directions(main)]
+    if alike:
+        told.append(f"To {listed([percent(target) for target in alike])}: the same.")
+    told += [f"To {percent(target)}: {_speeds_words(by_target[target])}." for target in by_target if target not in alike]
+    return " ".join(told)
+
+
+def _directions(speeds: Sequence[Speed]) -> list[str | float]:
+    """Where each loss went: which side never got there, else faster (-1), slower (1) or not shown (0)."""
+    return [one.change.censored or float(one.change.changed * np.sign(np.log(one.change.value))) for one in speeds]
+
+
+def _speeds_words(speeds: Sequence[Speed]) -> str:
+    return "; ".join(map(_speed_words, speeds))
 
 
 def _speed_words(one: Speed) -> str:
@@ -194,6 +209,7 @@ def draw(found: Changes, sides: tuple[Side, Side]) -> list[Drawing]:
             steps[name] = run.curves.steps
         return charts.convergence(steps, panels, targets=found.targets)
 
+    axis = canvas.axis_words(*(side.run.curves.steps for side in sides))
     return [
         Drawing(
             "speeds",
@@ -207,7 +223,7 @@ def draw(found: Changes, sides: tuple[Side, Side]) -> list[Drawing]:
             "convergence",
             curves,
             "Accuracy while training, each loss at its own tuned rate: median over the fresh seeds of each run, and "
-            "the band of the middle half of them. Thin lines: the targets both have. The step axes are logarithmic.",
+            f"the band of the middle half of them. Thin lines: the targets both have. {axis}",
         ),
     ]
 
