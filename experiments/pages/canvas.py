@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatterSciNotation, NullLocator
 from numpy.typing import NDArray
 
 from ce_jax.comparing import display_name
@@ -77,6 +78,22 @@ def styles(losses: Iterable[str]) -> dict[str, Style]:
         )
         for name in names
     }
+
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class _Powers(LogFormatterSciNotation):
+    """Powers of ten as text that can be searched; matplotlib's formulas take a fifth of the time of all figures."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of a tick, such as 10⁻³ or 2×10⁴.
+
+        >>> _Powers()(1e-3), _Powers(labelOnlyBase=True)(20.0)
+        ('10⁻³', '')
+        """
+        formula = re.sub(r"\$|\\mathdefault", "", super().__call__(x, pos)).replace(r"\times", "×")
+        return re.sub(r"\^\{(.*?)\}", lambda found: found[1].translate(RAISED), formula).strip("{}")
 
 
 TITLE = 48
@@ -208,10 +225,14 @@ def named(svg: str) -> str:
     return re.sub(r'\bid="(loss|legend|row):', r'data-\1="', svg)
 
 
+def _axis_of(figure: Figure) -> list[Axis]:
+    return [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+
+
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write `name`.svg and `name`.png into `folder`, byte for byte the same for the same figure; return both paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+    for axis in _axis_of(figure):
         if isinstance(axis.get_major_locator(), FixedLocator):
             axis.set_minor_locator(NullLocator())  # a logarithmic axis would label its minor ticks between those chosen
     vector, bitmap = folder / f"{name}.svg", folder / f"{name}.png"
@@ -226,6 +247,11 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
 
 def svg(figure: Figure, name: str) -> str:
     """A figure as SVG, the same for the same figure and name."""
+    for axis in _axis_of(figure):
+        if isinstance(found := axis.get_major_formatter(), LogFormatterSciNotation):
+            axis.set_major_formatter(_Powers())
+        if isinstance(found := axis.get_minor_formatter(), LogFormatterSciNotation):
+            axis.set_minor_formatter(_Powers(labelOnlyBase=found.labelOnlyBase))
     buffer = io.StringIO()
     # Without a fixed salt matplotlib names clip paths at random, and it would stamp the time and its version.
     with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": name}):

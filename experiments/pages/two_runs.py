@@ -75,7 +75,9 @@ def finding(found: Changes, summary: Mapping[str, Any], same: Mapping[str, bool]
     alike = [target for target, speeds in by_target.items() if _directions(speeds) == _directions(main)]
     if alike:
         told.append(f"To {listed([percent(target) for target in alike])}: the same.")
-    told += [f"To {percent(target)}: {_speeds_words(by_target[target])}." for target in by_target if target not in alike]
+    told += [
+        f"To {percent(target)}: {_speeds_words(by_target[target])}." for target in by_target if target not in alike
+    ]
     return " ".join(told)
 
 
