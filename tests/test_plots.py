@@ -95,6 +95,15 @@ def test_rates_show_misses_at_the_horizon_the_choice_and_divergence():
     assert bottom.get_xscale() == "log"
 
 
+@pytest.mark.parametrize("missed", [False, True])
+def test_panels_of_rates_fill_their_figure_whether_or_not_a_rate_misses(missed):
+    rate, accuracy = {"ssr": np.array([0.01, 0.1, 1.0])}, {"ssr": np.full((3, 2), 0.9)}
+    times = {"ssr": np.array([[np.inf if missed else 40.0] * 2, [10.0, 20.0], [10.0, 30.0]])}
+    figure = charts.rates(rate, accuracy, times, {"ssr": 0.1}, steps=STEPS, goal="90 %")
+    canvas.svg(figure, "rates")
+    assert sum(axes.get_position().height for axes in figure.axes) > 0.7
+
+
 def test_the_gradient_path_starts_at_its_open_marker():
     probability = {"ssr": np.array([[0.1, 0.5, 0.9], [0.2, 0.6, np.nan], [0.3, 0.7, np.nan]])}
     norm = {"ssr": np.array([[1.0, 0.1, 0.0], [2.0, 0.2, np.nan], [3.0, 0.3, np.nan]])}

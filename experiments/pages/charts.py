@@ -154,17 +154,9 @@ def rates(
         parts = [np.minimum(part, horizon) for part in quartiles(steps_to[loss].T)]
         missed = ~np.isfinite(quartiles(steps_to[loss].T)[1])
         _rate_curve(middle, rate, parts, look, chosen, bands, hide=missed)
-        middle.plot(
-            rate[missed],
-            parts[1][missed],
-            ls="",
-            marker="x",
-            ms=7,
-            mew=1.6,
-            color=look.color,
-            clip_on=False,
-            gid=look.gid,
-        )
+        if missed.any():  # matplotlib puts the box of a line without points in the corner of the figure
+            cross: dict[str, Any] = {"ls": "", "marker": "x", "ms": 7, "mew": 1.6, "clip_on": False}
+            middle.plot(rate[missed], parts[1][missed], color=look.color, gid=look.gid, **cross)
         bottom.plot(rate, np.mean(np.isnan(accuracy[loss]), axis=1), clip_on=False, **look._asdict())
     middle.axhline(horizon, color="0.35", lw=0.8, ls=(0, (2, 2)), zorder=1)
     canvas.title(top, "accuracy at the last step (diverged counts as 0)", columns=1)
