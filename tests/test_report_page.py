@@ -105,6 +105,9 @@ def opened(browser, run_dir):
 def test_nothing_scrolls_sideways_and_figures_stay_whole(opened, width, scheme):
     view = opened(viewport={"width": width, "height": 800}, color_scheme=scheme)
     assert view.evaluate("document.documentElement.scrollWidth") <= width
+    named = "for (const one of document.querySelectorAll('h1, p, li, dd')) one.append(' module:model"
+    view.evaluate(named + "' + '_of_a_long_name'.repeat(9))")
+    assert view.evaluate("document.documentElement.scrollWidth") <= width
     beyond = "[...document.querySelectorAll('figure .paper')].map((one) => one.scrollWidth - one.clientWidth)"
     assert max(view.evaluate(beyond)) <= 0
     letters = """[...document.querySelectorAll('figure svg')].filter((one) => one.clientWidth).flatMap((one) =>
