@@ -1,6 +1,5 @@
 """The figures of sections 5 and 6: parts of the record in, matplotlib figures out."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -19,8 +18,8 @@ from .figures import HALO, legend, plain, plain_log
 from .surfaces import MARKED, Path, Surfaces
 from .training import LOOP_RATE, LOSS_PAIR, TARGET, Workflow
 
-CROWDED = 1.0
-"""Weights so near to one another that numbers beside them would touch."""
+NUMBER = (2.0, 0.5)
+"""Width and height of what is free where a number of steps stands, in weights."""
 
 
 def loops(workflow: Workflow) -> Figure:
@@ -65,10 +64,11 @@ def surface_pictures(surfaces: Surfaces, start: str) -> Figure:
         top.contour(surfaces.axis, surfaces.axis, values, levels=12, colors="0.35", linewidths=0.5)
         bar = figure.colorbar(height, ax=top, shrink=0.85)
         bar.ax.tick_params(labelsize=8)
-        labelled: list[Any] = []
-        for name, path in surfaces.paths[loss].items():
+        paths = surfaces.paths[loss]
+        marks = np.concatenate([path.weights[_marked(path)] for path in paths.values()])
+        for name, path in paths.items():
             words = {"corner": "far corner", "start": f"start: {start}"}[name]
-            labelled += _draw_path(top, path, looks[loss], words, labelled)
+            _draw_path(top, path, looks[loss], words, marks)
         bottom.imshow(surfaces.norms[loss], cmap=colours, norm=norm, **picture)
         canvas.title(top, f"{display_name(loss)}: the loss")
         canvas.title(bottom, f"{display_name(loss)}: the steepness")
@@ -82,12 +82,16 @@ def surface_pictures(surfaces: Surfaces, start: str) -> Figure:
     return figure
 
 
-def _draw_path(axes: Axes, path: Path, look: canvas.Style, name: str, labelled: Sequence[Any]) -> list[Any]:
-    """Draw a path and its steps; return where the steps are written, beside `labelled` on the other side."""
+def _marked(path: Path) -> list[int]:
+    return [step for step in MARKED if step < len(path.weights)]
+
+
+def _draw_path(axes: Axes, path: Path, look: canvas.Style, name: str, marks: canvas.Array) -> None:
+    """Draw a path and its steps, the numbers on the side where no other mark stands."""
     halo = HALO | {"alpha": 0.6}
     w, v = path.weights.T
     axes.plot(w, v, color=look.color, lw=2)
-    marked = [step for step in MARKED if step < len(w)]
+    marked = _marked(path)
     axes.plot(w[marked], v[marked], ls="", marker=look.marker, ms=6, mfc="white", mec=look.color, mew=1.5, zorder=4)
     groups = [[marked[0]]]
     for step in marked[1:]:
@@ -96,11 +100,11 @@ def _draw_path(axes: Axes, path: Path, look: canvas.Style, name: str, labelled: 
     for group in groups:
         text = f"{group[0]:,} to {group[-1]:,}" if group[1:] else f"{group[0]:,}"
         place = path.weights[group[0]]
-        crowded = any(np.hypot(*(place - other)) < CROWDED for other in labelled)
+        right, up = (marks - place).T
+        crowded = np.any((right > NUMBER[1]) & (right < NUMBER[0]) & (np.abs(up) < NUMBER[1]))
         offset, side = ((-6, -3), "right") if crowded else ((6, -3), "left")
         axes.annotate(text, place, xytext=offset, textcoords="offset points", fontsize=8, ha=side, bbox=halo)
     axes.annotate(name, (w[0], v[0]), xytext=(0, -15), textcoords="offset points", fontsize=8, ha="center", bbox=halo)
-    return [path.weights[group[0]] for group in groups]
 
 
 def slope_of_unit(escape: Escape) -> Figure:
