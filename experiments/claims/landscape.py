@@ -208,7 +208,8 @@ def figure(flat: dict[str, Array], measurements: Measurements) -> Figure:
     left.plot(
         flat["cross_entropy"], flat["ssr"], ls="", ms=4, alpha=0.6, marker=canvas.MARKERS[0], color=looks["ssr"].color
     )
-    left.plot([0, 1], [0, 1], color="0.4", ls=":")
+    end = min(1.0, 1.1 * max(float(flat[loss].max()) for loss in PAIR))
+    left.plot([0, end], [0, end], color="0.4", ls=":")
     left.set(xlabel="flat fraction, cross-entropy", ylabel="flat fraction, SSR on probabilities")
     cells = list(itertools.product(PROBLEMS, RANGES))
     for shift, (loss, look) in zip((-0.2, 0.2), looks.items(), strict=True):
