@@ -134,7 +134,7 @@ def drawn_parts_of(
 
 def _scaled_part(part: Part, shift: np.ndarray, scale: np.ndarray, dtype: Any) -> Part:
     inputs = np.empty(part.inputs.shape, dtype)
-    block = max(1, 2**22 // max(1, math.prod(part.inputs.shape[1:])))  # float64 of a few rows, not of all, in between
+    block = max(1, 2**17 // max(1, math.prod(part.inputs.shape[1:])))  # float64 of a few rows, in a cache, in between
     for first in range(0, len(inputs), block):
         inputs[first : first + block] = (part.inputs[first : first + block] - shift) / scale
     return Part(inputs, part.labels.astype(np.int32))
