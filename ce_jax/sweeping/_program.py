@@ -167,7 +167,7 @@ def _programs(train: Trainable, mesh: Mesh, per_seed: bool) -> tuple[Any, Any]:
     own = "seeds" if per_seed else ""
     begin_lanes = _over_lanes(train.begin, "seeds", "rates", own)
     step_lanes = _over_lanes(train.step, "seeds", "", "seeds rates", "rates", own)
-    evaluate_lanes = _over_lanes(train.evaluate, "seeds rates", "rates", own)
+    evaluate_lanes = jax.jit(_over_lanes(train.evaluate, "seeds rates", "rates", own))  # `advance` traces it twice
 
     def begin(seeds: Any, hyper: Hyperparameters, data: Splits) -> State:
         return begin_lanes(_keys(seeds), hyper, data)

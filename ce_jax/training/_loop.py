@@ -17,9 +17,10 @@ from ce_jax.training._records import Hyperparameters, Splits, State, Trainable
 def whole_run(train: Trainable, key: Array, hyper: Hyperparameters, data: Splits) -> tuple[State, dict[str, Array]]:
     """The state after the last step, and {metric: [E]}."""
     (intervals,) = segments(train.evaluate_at)
+    evaluate = jax.jit(train.evaluate)  # what `advance` traces twice is traced once
     return advance(
         lambda index, state: train.step(key, index, state, hyper, data),
-        lambda state: train.evaluate(state, hyper, data),
+        lambda state: evaluate(state, hyper, data),
         train.begin(key, hyper, data),
         intervals,
     )
