@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ce_jax.losses import LOSSES, Loss, cross_entropy
-from ce_jax.models import Layer, linear, mlp
+from ce_jax.models import Layer, cnn, linear, mlp
 from ce_jax.training import (
     AT_END,
     METRICS,
@@ -150,11 +150,15 @@ def test_the_rows_evaluated_are_drawn_and_the_rare_classes_those_of_all_rows():
 def test_products_are_exact_unless_jax_is_told_otherwise(setting, expected):
     """Accelerators round the factors of a float32 product by default: a run there would be another run."""
     train = make_train(mlp((4,)), LOSSES["ssr"], num_classes=3, evaluate_at=(0, 2))
+    model, inputs = cnn((2,)), jnp.ones((3, 8, 8, 1))
+    params = model.init(jax.random.key(0), inputs, 3)
     with jax.default_matmul_precision(setting):
-        program = jax.jit(train).lower(jax.random.key(0), Hyperparameters(0.1, {}), data()).as_text()
-    products = [line for line in program.splitlines() if "dot_general" in line]
-    assert products
-    assert {one for line in products for one in re.findall(r"precision = \[(\w+), \1\]", line)} == expected
+        trained = jax.jit(train).lower(jax.random.key(0), Hyperparameters(0.1, {}), data()).as_text()
+        applied = jax.jit(jax.grad(lambda params: model.apply(params, inputs).sum())).lower(params).as_text()
+    for program in (trained, applied):
+        products = [line for line in program.splitlines() if "dot_general" in line]
+        assert products
+        assert {one for line in products for one in re.findall(r"precision = \[(\w+), \1\]", line)} == expected
 
 
 @pytest.mark.slow

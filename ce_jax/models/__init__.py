@@ -1,9 +1,9 @@
 """Classifiers as records of pure functions, over any tree of parameters.
 
 `_records` what a `Model` is; `_activations` and `_starts` what hidden units compute and where layers begin; `_backward`
-backpropagation by hand; `_dense` the linear model and the multilayer perceptron; `_convolutions` small convolutional
-networks; `_passes` forward and back through any model; `_adapters` networks of flax, equinox and haiku; `_own` a user's
-network in whichever form, and what is wrong with it.
+backpropagation by hand; `_precision` that of products; `_dense` the linear model and the multilayer perceptron;
+`_convolutions` small convolutional networks; `_passes` forward and back through any model; `_adapters` networks of
+flax, equinox and haiku; `_own` a user's network in whichever form, and what is wrong with it.
 
 >>> import jax
 >>> model = mlp((16,), activation="relu")
@@ -20,6 +20,7 @@ from ce_jax.models._convolutions import CNN_NORMALIZATIONS, cnn
 from ce_jax.models._dense import NORMALIZATIONS, NormalizedLayer, linear, mlp
 from ce_jax.models._own import as_model, check_model
 from ce_jax.models._passes import backward_of, begin, is_stochastic, logits_of
+from ce_jax.models._precision import exactly
 from ce_jax.models._records import Layer, Model, Params, Start
 from ce_jax.models._starts import STARTS
 
@@ -39,6 +40,7 @@ __all__ = [
     "begin",
     "check_model",
     "cnn",
+    "exactly",
     "from_equinox",
     "from_haiku",
     "from_linen",

@@ -26,6 +26,7 @@ from jaxtyping import Float, Key
 
 from ce_jax.models._activations import ACTIVATIONS
 from ce_jax.models._dense import NormalizedLayer, normalized_over, transposed
+from ce_jax.models._precision import exactly
 from ce_jax.models._records import Layer, Model, Params, Start
 from ce_jax.models._starts import check_start, initial
 
@@ -116,7 +117,7 @@ def cnn(
         start = tuple(start)  # type: ignore[assignment]
     return Model(
         init=functools.partial(_init, shape, start),
-        apply=functools.partial(_apply, shape),
+        apply=functools.partial(exactly, functools.partial(_apply, shape)),
         columns=functools.partial(_columns, shape),
         packed=transposed,
         unpacked=transposed,

@@ -13,6 +13,7 @@ from jaxtyping import Float, Key
 
 from ce_jax.models._activations import ACTIVATIONS
 from ce_jax.models._backward import backward
+from ce_jax.models._precision import exactly
 from ce_jax.models._records import Model, Params, Start
 from ce_jax.models._starts import check_start, initial
 
@@ -85,7 +86,7 @@ def mlp(
     form = "normalized " if normalized else ""
     return Model(
         init=functools.partial(_init, hidden, start, ACTIVATIONS[activation].gain, normalized),
-        apply=functools.partial(_apply, activation),
+        apply=functools.partial(exactly, functools.partial(_apply, activation)),
         columns=functools.partial(_columns, activation),
         packed=transposed,
         unpacked=transposed,

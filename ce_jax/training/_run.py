@@ -19,7 +19,7 @@ from jax import Array
 
 from ce_jax._checking import check_one_of
 from ce_jax.losses import Loss, as_loss, class_weights
-from ce_jax.models import Model, Params, begin, is_stochastic
+from ce_jax.models import Model, Params, begin, exactly, is_stochastic
 from ce_jax.training._gradients import (
     Batch,
     evaluated_in_row_blocks,
@@ -39,13 +39,11 @@ ClassWeight = str | Sequence[float] | None
 
 
 def _exact_products(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Products of float32 in float32, where GPUs round factors to 10 bits and TPUs to 7; JAX's own setting wins."""
+    """A function that calls another `exactly`."""
 
     @functools.wraps(function)
     def exact(*arguments: Any) -> Any:
-        setting = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-        with jax.default_matmul_precision(setting or "highest"):
-            return function(*arguments)
+        return exactly(function, *arguments)
 
     return exact
 
