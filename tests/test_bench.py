@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.__main__ import main
-from experiments.bench import command, networks, scaling, sweeps, tasks, timing
+from experiments.bench import command, networks, peers, scaling, sweeps, tasks, timing
 from experiments.bench.tables import point_line
 from experiments.bench.timing import median_seconds, ratio_to_best, take_turns
 
@@ -24,7 +24,7 @@ def tiny(monkeypatch):
 
 @pytest.mark.slow
 def test_bench_json_is_as_declared(tiny, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sweeps, "have_torch", lambda: False)
+    monkeypatch.setattr(peers, "have_torch", lambda: False)
     assert main(["bench", "small", "--out", str(tmp_path)]) == 0
     stored = json.loads((tmp_path / "bench.json").read_text())
     assert {"schema", "device", "versions", "limits", "points"} == set(stored)
@@ -39,6 +39,27 @@ def test_bench_json_is_as_declared(tiny, tmp_path, monkeypatch, capsys):
     assert point["fraction_of_limit"] == pytest.approx(point["ours"] * step)
     assert set(point["spread"]) == set(point["page_faults"]) == {"ours", *present}
     assert "missing" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_accelerator_is_filled_and_takes_whole_batches(monkeypatch):
+    for module in (tasks, sweeps, peers):
+        monkeypatch.setattr(module, "on_cpu", lambda: False)
+    assert {name: tasks.named_task(name).lanes for name in ("tiny-full", "small", "wide")} == {
+        "tiny-full": 8192,
+        "small": 8192,
+        "wide": 1024,
+    }
+    assert peers.torch_device() in (None, "cuda")  # PyTorch on another device would be no peer
+    monkeypatch.setattr(tasks, "SPECS", {"small": tasks.TaskSpec("iris", tasks._of(networks.dense, 4, 3), None, 6, 3)})
+    monkeypatch.setattr(tasks, "FILLED", 1024)
+    asked = []
+    compile_wave = sweeps.compile_wave
+    monkeypatch.setattr(sweeps, "compile_wave", lambda train, *rest: asked.append(train) or compile_wave(train, *rest))
+    task = tasks.named_task("small")
+    assert task.lanes == 128
+    sweeps.prepare_ours(task).call()
+    assert (asked[0].row_block, asked[0].evaluate_block) == (None, None)
 
 
 @pytest.mark.slow

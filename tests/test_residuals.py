@@ -4,6 +4,7 @@ A gradient has that size, so one such array is the least that a loss can keep; n
 booleans take a quarter of an array, and the arrays of one number per row do not count.
 """
 
+import os
 import re
 
 import jax
@@ -83,6 +84,19 @@ def test_what_a_compiled_gradient_needs_besides_its_result(name, arrays):
     text = program.as_text()
     assert " scatter(" not in text
     assert not re.search(r"1000\]\S* iota\(", text)
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="nothing is spread over one core")
+@pytest.mark.parametrize("name", ["cross_entropy", "ssr"])
+def test_passes_over_large_logits_are_spread_over_threads(name):
+    """XLA does so where it counts more operations than bytes; a pass that has lost its operations would run alone."""
+    shapes = jax.ShapeDtypeStruct((8192, 1000), jnp.float32), jax.ShapeDtypeStruct((8192,), jnp.int32)
+    mean = jax.value_and_grad(lambda z, y: jnp.mean(LOSSES[name].value(z, y)))
+    _, entry = jax.jit(mean).lower(*shapes).compile().as_text().split("ENTRY")
+    passes = [line for line in entry.splitlines() if re.search(r"= f32\[8192,1000\]\S* fusion\(.*kind=kLoop", line)]
+    assert 2 <= len(passes) <= {"cross_entropy": 2, "ssr": 4}[name]
+    for line in passes:
+        assert re.search(r'outer_dimension_partitions":\["\d', line)
 
 
 def test_few_classes_are_summed_by_a_product():

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ce_jax.auditing import FORMULAS, torch_formulas
+from ce_jax.auditing import FORMULAS, have_torch, torch_formulas
+from ce_jax.comparing import on_cpu
 
 from .tasks import Task
 from .timing import Call
@@ -30,12 +31,32 @@ def _batches(task: Task, steps: int) -> np.ndarray | None:
     return np.concatenate(epochs).reshape(-1, task.batch)[:steps]
 
 
+def torch_device() -> str | None:
+    """Where PyTorch trains: on a device such as JAX's, or nowhere."""
+    if not have_torch():
+        return None
+    import torch
+
+    if on_cpu():
+        return "cpu"
+    return "cuda" if torch.cuda.is_available() else None
+
+
 def _torch_data(task: Task) -> tuple[Any, Any]:
-    """Inputs, images channels first as PyTorch has them, and labels."""
+    """Inputs, images channels first as PyTorch has them, and labels, on its device."""
     import torch
 
     inputs = task.inputs if task.inputs.ndim < 4 else np.ascontiguousarray(task.inputs.transpose(0, 3, 1, 2))
-    return torch.from_numpy(inputs), torch.from_numpy(task.labels).long()
+    inputs, labels = torch.from_numpy(inputs), torch.from_numpy(task.labels).long()
+    return inputs.to(torch_device()), labels.to(torch_device())
+
+
+def _torch_wait() -> None:
+    """Until the device has done what it was told, as `jax.block_until_ready`."""
+    import torch
+
+    if torch_device() == "cuda":
+        torch.cuda.synchronize()
 
 
 def torch_loop(task: Task) -> Call:
@@ -47,13 +68,14 @@ def torch_loop(task: Task) -> Call:
     batches = _batches(task, task.steps)
 
     def call() -> None:
-        model = task.network.torch()
+        model = task.network.torch().to(torch_device())
         optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
         for step in range(task.steps):
             x, y = (inputs, labels) if batches is None else (inputs[batches[step]], labels[batches[step]])
             optimizer.zero_grad()
             loss(model(x), y, reduction="mean").backward()
             optimizer.step()
+        _torch_wait()
 
     return call
 
@@ -65,13 +87,13 @@ def torch_vmap(task: Task) -> Call:
     loss = torch_formulas()["cross_entropy"]
     inputs, labels = _torch_data(task)
     batches = _batches(task, FEW_STEPS)
-    shape = task.network.torch()
+    shape = task.network.torch().to(torch_device())
 
     def mean_loss(params: Any, x: Any, y: Any) -> Any:
         return loss(torch.func.functional_call(shape, params, (x,)), y, reduction="mean")
 
     gradient = torch.func.vmap(torch.func.grad(mean_loss), in_dims=(0, None, None))
-    stacked, _ = torch.func.stack_module_state([task.network.torch() for _ in range(task.lanes)])
+    stacked, _ = torch.func.stack_module_state([task.network.torch().to(torch_device()) for _ in range(task.lanes)])
     begun = {name: values.detach() for name, values in stacked.items()}
 
     def call() -> None:
@@ -80,6 +102,7 @@ def torch_vmap(task: Task) -> Call:
             x, y = (inputs, labels) if batches is None else (inputs[batches[step]], labels[batches[step]])
             gradients = gradient(params, x, y)
             params = {name: values - RATE * gradients[name] for name, values in params.items()}
+        _torch_wait()
 
     return call
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from scipy.optimize import nnls
 
+from ce_jax.comparing import on_cpu
 from ce_jax.losses import LOSSES
 from ce_jax.models import mlp
 from ce_jax.sweeping import Checkpoint, Plan, compile_wave, plan_waves, step_bytes
@@ -24,6 +25,8 @@ from .tasks import named_task, training_splits
 from .timing import median_seconds
 
 LANES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+BEYOND = (8192, 16_384, 32_768, 65_536)
+"""Lanes that it takes to fill an accelerator."""
 RATES = 16
 HIDDEN, BATCH, STEPS = 16, 32, 300
 SEGMENT = 2000
@@ -47,6 +50,11 @@ class ScalingPoint(NamedTuple):
     def rate(self) -> float:
         """Classifier-steps a second."""
         return self.lanes * STEPS / self.seconds
+
+    @property
+    def classifiers(self) -> float:
+        """Classifiers a second, each of all its steps: the quickstart's network."""
+        return self.lanes / self.seconds
 
 
 class CostModel(NamedTuple):
@@ -72,12 +80,12 @@ def scaling_points(runs: int) -> Iterator[ScalingPoint]:
     )
     hyper = Hyperparameters(np.geomspace(0.01, 0.3, RATES).astype(np.float32), {})
     for devices in sorted({1, len(jax.devices())}):
-        for lanes in LANES:
+        for lanes in LANES if on_cpu() else (*LANES, *BEYOND):
             seeds = lanes // RATES
             if seeds < devices:
                 continue
             step = step_bytes(sizes, BATCH)
-            plan = plan_waves((seeds,), RATES, step, bytes_per_step=step, devices=devices)
+            plan = plan_waves((seeds,), RATES, step, bytes_per_step=step if on_cpu() else 0, devices=devices)
             yield _point(train, plan, hyper, data, seeds, runs)
 
 

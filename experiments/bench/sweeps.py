@@ -8,8 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ce_jax.auditing import have_torch
-from ce_jax.comparing import lane_cost
+from ce_jax.comparing import lane_cost, on_cpu
 from ce_jax.losses import LOSSES
 from ce_jax.sweeping import Checkpoint, compile_wave, evaluate_block, plan_waves, row_block
 from ce_jax.training import Hyperparameters, make_train
@@ -42,8 +41,8 @@ def _point(task: Task, runs: int, limits: dict[str, float]) -> Point:
     # What runs one model after another is timed on one lane: its rate does not depend on how many follow.
     calls: dict[str, tuple[Call | None, int]] = {
         "ours": (prepared.call, task.lanes * task.steps),
-        "PyTorch loop": (peers.torch_loop(task) if have_torch() else None, task.steps),
-        "PyTorch vmap": (peers.torch_vmap(task) if have_torch() else None, task.lanes * peers.FEW_STEPS),
+        "PyTorch loop": (peers.torch_loop(task) if peers.torch_device() else None, task.steps),
+        "PyTorch vmap": (peers.torch_vmap(task) if peers.torch_device() else None, task.lanes * peers.FEW_STEPS),
         "JAX loop": (peers.jax_loop(task), task.steps),
         "jax.vmap of optax scan": (peers.jax_vmap(task), task.lanes * peers.vmap_steps(task)),
     }
@@ -76,20 +75,21 @@ def prepare_ours(
     task: Task, *, segment_steps: int | None = None, save: Callable[[Checkpoint], None] | None = None
 ) -> Ours:
     """The lanes as a sweep arranges them: many rates for each seed, in waves of the planner's shape."""
-    batch = task.batch or len(task.inputs)
+    batch, cpu = task.batch or len(task.inputs), on_cpu()
     train = make_train(
         task.network.ours,
         LOSSES["cross_entropy"],
         num_classes=task.num_classes,
         evaluate_at=(0, task.steps),
         batch_size=task.batch,
-        row_block=row_block(batch),
-        evaluate_block=evaluate_block(task.network.ours, batch),
+        row_block=row_block(batch) if cpu else None,
+        evaluate_block=evaluate_block(task.network.ours, batch) if cpu else None,
         evaluation_rows=1,  # what others write does not evaluate
     )
     one = Hyperparameters(jax.ShapeDtypeStruct((), np.float32), {})
-    step = lane_cost(train, one, task.data).step
-    cut = partial(plan_waves, bytes_per_lane=step, bytes_per_step=step, devices=len(jax.devices()))
+    cost = lane_cost(train, one, task.data)
+    lane, step = (cost.step, cost.step) if cpu else (cost.temporary, 0)
+    cut = partial(plan_waves, bytes_per_lane=lane, bytes_per_step=step, devices=len(jax.devices()))
     rates = cut((task.lanes,), 16).rates_per_wave
     plan = cut((-(-task.lanes // rates),), rates)._replace(segment_steps=segment_steps)
     hyper = Hyperparameters(np.geomspace(0.01, 0.3, plan.rates_per_wave).astype(np.float32), {})

@@ -51,9 +51,9 @@ def points_table(suite: str, points: Sequence[Point]) -> Table:
 
 
 def scaling_table(points: Sequence[ScalingPoint]) -> Table:
-    """Throughput and memory: a row per number of devices and lanes."""
+    """Throughput, in steps and in whole classifiers a second, and memory: a row per number of devices and lanes."""
     table = Table(box=SIMPLE_HEAD, title=f"suite scaling: iris 4-{HIDDEN}-3, batches of {BATCH}, {STEPS} steps")
-    for name in ("devices", "lanes", "a wave", "steps a second", "MiB a wave", "MiB, peak"):
+    for name in ("devices", "lanes", "a wave", "steps a second", "classifiers", "MiB a wave", "MiB, peak"):
         table.add_column(name, justify="right")
     for point in points:
         table.add_row(
@@ -61,6 +61,7 @@ def scaling_table(points: Sequence[ScalingPoint]) -> Table:
             f"{point.lanes:,}",
             f"{point.wave:,}",
             f"{point.rate:,.0f}",
+            f"{point.classifiers:,.0f}",
             f"{point.wave_bytes / 2**20:.1f}",
             f"{point.peak_bytes / 2**20:,.0f}",
         )

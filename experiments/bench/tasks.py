@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ce_jax.comparing import Scale, scaled
+from ce_jax.comparing import Scale, on_cpu, scaled
 from ce_jax.training import Part, Splits
 
 from ..data import DataOptions, load_dataset
@@ -39,6 +39,10 @@ SPECS = {
     "cnn-small": TaskSpec("digits", lambda shape: networks.convolutional(shape, (8, 16), 32, 10), 64, 64, 100),
 }
 """Widths are those of the hidden layers and of the output."""
+
+
+FILLED = 8192
+"""Lanes of small networks that an accelerator is filled with; of larger ones an eighth."""
 
 
 class Task(NamedTuple):
@@ -88,7 +92,8 @@ def named_task(name: str) -> Task:
     spec = SPECS[name]
     data = training_splits(spec.dataset)
     network = spec.network(data.train.inputs.shape[1:])
-    return Task(name=name, network=network, batch=spec.batch, lanes=spec.lanes, steps=spec.steps, data=data)
+    lanes = spec.lanes if on_cpu() else max(spec.lanes, FILLED if spec.lanes >= 128 else FILLED // 8)
+    return Task(name=name, network=network, batch=spec.batch, lanes=lanes, steps=spec.steps, data=data)
 
 
 def chosen_tasks(names: Sequence[str] = ()) -> Iterator[Task]:

@@ -1,8 +1,13 @@
 """What `run` and `report` do: read the input, call the modules below, show the result."""
 
+import contextlib
+import multiprocessing
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -57,33 +62,60 @@ def run_command(
         console = console if leads() else Console(quiet=True)
     if dry_run:
         return dry_run_of(name, workloads, console, memory)
-    budget = in_bytes(memory)
     folders, waiting = [], False
-    for number, (run, one) in enumerate(zip(run_names(name, workloads), workloads, strict=True), 1):
-        of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
-        start = "" if ":" in one.model else f", start {one.start}"
-        console.print(Text.assemble((run, "bold"), f": {one.dataset}, {one.model}, {one.optimizer}{start}{of}"))
-        with shown_on(console) as listener:
-            outcome = run_workload(run, one, out, command, listener, fresh, shard=share, budget=budget)
-        if outcome.waiting:
-            waiting = True
-            console.print(f"shard {share} is done; {outcome.waiting}", markup=False, soft_wrap=True)
-        elif outcome.existed:
-            other = made_by_other_code(read_run(outcome.folder).provenance)
-            known = (
-                f"{other}; shown as stored, --fresh computes it again" if other else "finished before; shown as stored"
-            )
-            again = "" if other else " (compute it again with --fresh)"
-            console.print(f"{known}{again}: {outcome.folder}", markup=False, soft_wrap=True)
-        folders.append(outcome.folder)
-    if waiting or not leads():
-        return 0
-    show([read_run(folder).summary for folder in folders], console)
-    page = folders[0] / "report.html" if len(folders) == 1 else join(name, workloads, folders, out)
+    with pages_beside(len(workloads)) as build:
+        for number, (run, one) in enumerate(zip(run_names(name, workloads), workloads, strict=True), 1):
+            of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
+            start = "" if ":" in one.model else f", start {one.start}"
+            console.print(Text.assemble((run, "bold"), f": {one.dataset}, {one.model}, {one.optimizer}{start}{of}"))
+            with shown_on(console) as told:
+                outcome = run_workload(
+                    run, one, out, command, told, fresh, shard=share, budget=in_bytes(memory), build=build
+                )
+            if outcome.waiting:
+                waiting = True
+                console.print(f"shard {share} is done; {outcome.waiting}", markup=False, soft_wrap=True)
+            elif outcome.existed:
+                other = made_by_other_code(read_run(outcome.folder).provenance)
+                known = (
+                    f"{other}; shown as stored, --fresh computes it again"
+                    if other
+                    else "finished before; shown as stored"
+                )
+                again = "" if other else " (compute it again with --fresh)"
+                console.print(f"{known}{again}: {outcome.folder}", markup=False, soft_wrap=True)
+            folders.append(outcome.folder)
+        if waiting or not leads():
+            return 0
+        show([read_run(folder).summary for folder in folders], console)
+        page = folders[0] / "report.html" if len(folders) == 1 else join(name, workloads, folders, out)
     console.print(f"report: {page}", markup=False, soft_wrap=True)
     if (out / INDEX).exists():
         write_index(out)
     return 0
+
+
+@contextlib.contextmanager
+def pages_beside(workloads: int) -> Iterator[Callable[[Path], object] | None]:
+    """What builds the pages of runs: of several, a process beside the one that trains; drawing takes seconds for each.
+
+    All pages are there, or the first error is raised, when the context ends. None of a single run: nothing is left to
+    be done meanwhile.
+    """
+    if workloads == 1:
+        yield None
+        return
+    # Spawned, as a fork would copy JAX's threads with whatever locks they hold. It ends with its pages, not at Ctrl+C.
+    quiet: Any = (signal.SIGINT, signal.SIG_IGN)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=signal.signal, initargs=quiet) as pool:
+        pages: dict[Path, Future[Path]] = {}
+        yield lambda folder: pages.setdefault(folder, pool.submit(build_report, folder))
+        for folder, page in pages.items():
+            try:
+                page.result()
+            except BrokenExecutor:  # the process was killed, for its memory perhaps
+                build_report(folder)
 
 
 def report_command(run_dir: Path, console: Console) -> int:

@@ -14,7 +14,7 @@ from ..pages.finished import DamagedRun, read_run, with_checksums
 from ..pages.report import build_report
 from ..runtime import precision
 from .distributed import agreed, leads, open_jointly
-from .folder import UnfinishedRun, tidy
+from .folder import tidy
 from .naming import folder_of
 from .provenance import describe, provenance, run_name
 from .runs_table import run_table, write_table
@@ -42,13 +42,15 @@ def run_workload(
     shard: Shard | None = None,
     compute: bool = True,
     budget: int | None = None,
+    build: Callable[[Path], object] | None = None,
 ) -> Outcome:
     """Train, compare and report one workload.
 
     Args:
       name: the config's name; config: what to run; out: folder of all results; command: the command line, for the
         provenance; listener: is told how far it is; fresh: compute again what is finished; shard: do this share only;
-        compute: False to put together what is stored; budget: as in `plan_for`, for a run that has no plan yet.
+        compute: False to put together what is stored; budget: as in `plan_for`, for a run that has no plan yet; build:
+        what builds the page of a finished folder, now or later; `build_report` if None.
 
     Returns:
       The run folder, finished unless other shards have still to compute parts of it.
@@ -57,13 +59,14 @@ def run_workload(
       UserError: something in the config does not exist or fit, or the folder cannot be written.
       KeyboardInterrupt: passed on; what is finished is stored.
     """
+    build = build or build_report
     with precision(config.train.dtype):
         workload = load_workload(name, config)
         found = findings(workload)
         for line in data_lines(workload, found):
             listener.say(line)
         final = agreed(lambda: folder_of(run_name(workload), out))
-        if agreed(lambda: not fresh and (_finished(final, listener.say) if compute else final.exists())):
+        if agreed(lambda: not fresh and (_finished(final, listener.say, build) if compute else final.exists())):
             return Outcome(final, True)
         with open_jointly(final, fresh=fresh, shard=shard, warn=listener.say) as run:
             begin = time.perf_counter()
@@ -84,24 +87,17 @@ def run_workload(
             if leads():
                 made = provenance(command, trainer.compile_seconds, seconds)
                 _write(run.folder, workload, found, joined_seeds(trained.tuning, trained.fresh), made)
-                _finish(run)
+                run.finish()
+        if leads():
+            build(final)
     return Outcome(final, False)
 
 
-def _finish(run: UnfinishedRun) -> None:
-    """Write the page and rename the folder; what is measured is finished even where its page cannot be written."""
-    try:
-        build_report(run.folder)
-    except OSError:  # such as a full disk: the next try goes on from the parts
-        raise
-    except Exception:
-        run.finish()
-        raise
-    run.finish()
+def _finished(final: Path, say: Callable[[str], None], build: Callable[[Path], object]) -> bool:
+    """Whether a result is there; one that was damaged is set aside, so that its work is done again.
 
-
-def _finished(final: Path, say: Callable[[str], None]) -> bool:
-    """Whether a result is there; one that was damaged is set aside, so that its work is done again."""
+    What was measured is finished before its page is built, which may have been stopped.
+    """
     if not final.exists():
         return False
     try:
@@ -111,7 +107,7 @@ def _finished(final: Path, say: Callable[[str], None]) -> bool:
         return False
     tidy(final)
     if not (final / "report.html").exists():
-        build_report(final)
+        build(final)
     return True
 
 
