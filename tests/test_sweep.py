@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ce_jax.analysis import steps_to_target
-from ce_jax.losses import LOSSES
-from ce_jax.models import mlp
+from ce_jax.losses import LOSSES, ssr
+from ce_jax.models import as_model, mlp
 from ce_jax.sweeping import Checkpoint, Plan, blocks, compile_wave, plan_waves, sweep
-from ce_jax.training import AT_END, METRICS, Hyperparameters, Splits, make_train
+from ce_jax.training import AT_END, METRICS, Hyperparameters, Splits, Training, make_train
 from tests.test_training import data
 
 EVERY = (*METRICS, *AT_END)
@@ -60,8 +60,40 @@ def test_rates_seeds_and_loss_parameters_never_recompile(monkeypatch):
     train = make_train(mlp((4,)), LOSSES["ssr_on_logits"], num_classes=3, evaluate_at=(0, 2))
     hyper = Hyperparameters(RATES, {"target": np.array([1.0, 5.0, 15.0], np.float32)})
     found = sweep(train, range(7), hyper, data(), plan=Plan(2, 2, 1))
-    assert len(compiled) == 2  # what begins runs and what advances them
+    names = sorted(function.__name__ for function in compiled)
+    assert names == ["begin", "evaluate", "go_on"]  # the second is a part of the third
     assert len(np.unique(found["train_loss"][:, 0, 0])) == 3  # the parameter has reached the loss
+
+
+def test_runs_that_differ_in_their_start_alone_are_traced_once(monkeypatch):
+    traced, step = [], Training.step
+    monkeypatch.setattr(Training, "step", lambda self, *rest: traced.append(self) or step(self, *rest))
+    for start in ("he", "saturated"):
+        train = make_train(mlp((5,), start=start), "ssr", num_classes=3, evaluate_at=(0, 7))
+        found = sweep(train, SEEDS[:1], Hyperparameters(RATES[:1], {}), data(), plan=Plan(1, 1, 1))
+    assert len(traced) == 1
+    solo = jax.jit(train)(jax.random.key(SEEDS[0], impl="threefry2x32"), Hyperparameters(RATES[0], {}), data())
+    np.testing.assert_allclose(found["train_loss"][0, 0], solo["train_loss"], rtol=1e-4)
+
+
+def test_nothing_but_the_start_may_differ_in_one_program():
+    knobs = [{}, {"model": mlp((6,), start="saturated")}, {"model": mlp((5,), activation="tanh")}]
+    knobs += [{"loss": "cross_entropy"}]
+    knobs += [{"optimizer_options": {"momentum": 0.5}}, {"optimizer": "adam"}, {"schedule": "cosine"}]
+    knobs += [{"batch_size": 4}, {"class_weight": "balanced"}, {"class_weight": (1.0, 2.0, 3.0)}, {"evaluation_rows": 3}]
+    knobs += [{"gradient": "manual"}, {"evaluate_at": (0, 6)}, {"row_block": 4}, {"evaluate_block": 4}]
+    fixed = {"model": mlp((5,)), "loss": "ssr", "num_classes": 3, "evaluate_at": (0, 7)}
+    programs = [make_train(**fixed | own).program for own in knobs]
+    assert programs[0] == programs[1]  # another width: shapes are looked at where a program is traced
+    assert len(set(programs)) == len(knobs) - 1
+    assert make_train(**fixed | {"num_classes": 4}).program not in programs
+    for brought in (
+        {"loss": lambda logits, labels: ssr(logits, labels)},
+        {"model": as_model((mlp((5,)).init, mlp((5,)).apply), 3, (4,))},
+    ):
+        first, second = (make_train(**fixed | brought) for _ in range(2))
+        assert first.program is first  # what it depends on may have changed
+        assert first.program != second.program
 
 
 def test_segments_and_checkpoints_change_nothing():

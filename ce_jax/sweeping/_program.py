@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -129,7 +129,8 @@ def compile_wave(train: Trainable, plan: Plan, hyper: Hyperparameters, data: Spl
     mesh = Mesh(np.asarray(devices(plan.devices)), ("seeds",))
     options = compiler_options(mesh.devices.flat[0].platform)
     intervals = segments(train.evaluate_at, plan.segment_steps)
-    begin, go_on = _programs(train, mesh, per_seed)
+    begin = _beginning(train, mesh, per_seed)
+    go_on = _going_on(_Run(getattr(train, "program", train), train), mesh, per_seed)
 
     # Shapes and dtypes are all that compiling needs; no array has to be on a device for it.
     def shaped(leaf: Any, *leading: int, drop: int = 0) -> jax.ShapeDtypeStruct:
@@ -162,15 +163,31 @@ def compile_wave(train: Trainable, plan: Plan, hyper: Hyperparameters, data: Spl
     )
 
 
-def _programs(train: Trainable, mesh: Mesh, per_seed: bool) -> tuple[Any, Any]:
-    """Jitted (seeds, hyper, data) -> state and (seeds, state, hyper, data, intervals) -> state, {metric: [s, l, n]}."""
-    own = "seeds" if per_seed else ""
-    begin_lanes = _over_lanes(train.begin, "seeds", "rates", own)
-    step_lanes = _over_lanes(train.step, "seeds", "", "seeds rates", "rates", own)
-    evaluate_lanes = jax.jit(_over_lanes(train.evaluate, "seeds rates", "rates", own))  # `advance` traces it twice
+@dataclass(frozen=True)
+class _Run:
+    """A run that equals every other with the same `program`, if it has one: see `Training.program`."""
+
+    program: Any
+    train: Trainable = field(compare=False)
+
+
+def _beginning(train: Trainable, mesh: Mesh, per_seed: bool) -> Any:
+    """Jitted (seeds, hyper, data) -> state."""
+    begin_lanes = _over_lanes(train.begin, "seeds", "rates", "seeds" if per_seed else "")
 
     def begin(seeds: Any, hyper: Hyperparameters, data: Splits) -> State:
         return begin_lanes(_keys(seeds), hyper, data)
+
+    return _over_devices(mesh, per_seed, begin, "seeds", "", "data")
+
+
+# What has been traced is not traced again, for workloads that differ in their start or for the same run once more.
+@functools.lru_cache(maxsize=64)
+def _going_on(run: _Run, mesh: Mesh, per_seed: bool) -> Any:
+    """Jitted (seeds, state, hyper, data, intervals) -> state, {metric: [s, l, n]}."""
+    train, own = run.train, "seeds" if per_seed else ""
+    step_lanes = _over_lanes(train.step, "seeds", "", "seeds rates", "rates", own)
+    evaluate_lanes = jax.jit(_over_lanes(train.evaluate, "seeds rates", "rates", own))  # `advance` traces it twice
 
     def go_on(seeds: Any, state: State, hyper: Hyperparameters, data: Splits, intervals: Any) -> tuple[State, Any]:
         keys = _keys(seeds)
@@ -183,13 +200,15 @@ def _programs(train: Trainable, mesh: Mesh, per_seed: bool) -> tuple[Any, Any]:
         )
         return state, {name: jnp.moveaxis(curve, 0, -1) for name, curve in measurements.items()}
 
-    def over_devices(function: Callable[..., Any], *specs: PartitionSpec) -> Any:
-        # check_vma would refuse the cond of `advance`: the NaN of its other branch is the same on every device.
-        return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False))
+    return _over_devices(mesh, per_seed, go_on, "seeds", "seeds", "", "data", "")
 
+
+def _over_devices(mesh: Mesh, per_seed: bool, function: Callable[..., Any], *arguments: str) -> Any:
+    """A function jitted over the devices of a mesh; says of each argument what is spread over them."""
     spread, shared = PartitionSpec("seeds"), PartitionSpec()
-    of_data = spread if per_seed else shared
-    return over_devices(begin, spread, shared, of_data), over_devices(go_on, spread, spread, shared, of_data, shared)
+    specs = tuple(spread if one == "seeds" or (one == "data" and per_seed) else shared for one in arguments)
+    # check_vma would refuse the cond of `advance`: the NaN of its other branch is the same on every device.
+    return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False))
 
 
 def _keys(seeds: Any) -> jax.Array:

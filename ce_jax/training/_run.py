@@ -18,7 +18,7 @@ import optax
 from jax import Array
 
 from ce_jax._checking import check_one_of
-from ce_jax.losses import Loss, as_loss, class_weights
+from ce_jax.losses import LOSSES, Loss, as_loss, class_weights
 from ce_jax.models import Model, Params, begin, exactly, is_stochastic
 from ce_jax.training._gradients import (
     Batch,
@@ -117,6 +117,21 @@ class Training:
         """The parameters of a state in the model's own form."""
         return self.model.unpacked(state.params)
 
+    @property
+    def program(self) -> Any:
+        """Equal for runs whose `step` and `evaluate` are the same functions, whatever they begin with.
+
+        Of a loss or a network that a user brings nobody knows what else it depends on: such a run equals itself alone.
+        """
+        model = self.model
+        if model.columns is None or LOSSES.get(self.loss.name) is not self.loss:
+            return self
+        passes = tuple(map(_by_value, (model.columns, model.backward)))
+        options = repr(sorted(self.optimizer_options.items()))
+        others = ("num_classes", "evaluate_at", "optimizer", "schedule", "batch_size", "row_block", "evaluate_block")
+        more = ("evaluation_rows", "gradient", "class_weight")
+        return (passes, self.loss.name, options, *(getattr(self, name) for name in (*others, *more)))
+
     def _transform(self, hyper: Hyperparameters) -> Any:
         rate = scheduled(self.schedule, hyper.learning_rate, self.evaluate_at[-1])
         return make_optimizer(self.optimizer, rate, {**self.optimizer_options, **hyper.optimizer_options})
@@ -168,6 +183,13 @@ class Training:
         positions = position * self.batch_size + jnp.arange(self.batch_size, dtype=jnp.int32)
         chosen = shuffled(jax.random.fold_in(jax.random.split(key)[1], epoch), positions, size)
         return Part(inputs[chosen], labels[chosen])
+
+
+def _by_value(function: Any) -> Any:
+    """A function as what it is equal to: partial applications are equal to themselves alone."""
+    if not isinstance(function, functools.partial):
+        return function
+    return (function.func, function.args, tuple(sorted(function.keywords.items())))
 
 
 def evaluated_rows(examples: int, most: int | None) -> int:
