@@ -80,7 +80,12 @@ def test_nothing_but_the_start_may_differ_in_one_program():
     knobs = [{}, {"model": mlp((6,), start="saturated")}, {"model": mlp((5,), activation="tanh")}]
     knobs += [{"loss": "cross_entropy"}]
     knobs += [{"optimizer_options": {"momentum": 0.5}}, {"optimizer": "adam"}, {"schedule": "cosine"}]
-    knobs += [{"batch_size": 4}, {"class_weight": "balanced"}, {"class_weight": (1.0, 2.0, 3.0)}, {"evaluation_rows": 3}]
+    knobs += [
+        {"batch_size": 4},
+        {"class_weight": "balanced"},
+        {"class_weight": (1.0, 2.0, 3.0)},
+        {"evaluation_rows": 3},
+    ]
     knobs += [{"gradient": "manual"}, {"evaluate_at": (0, 6)}, {"row_block": 4}, {"evaluate_block": 4}]
     fixed = {"model": mlp((5,)), "loss": "ssr", "num_classes": 3, "evaluate_at": (0, 7)}
     programs = [make_train(**fixed | own).program for own in knobs]

@@ -45,10 +45,9 @@ def lane_cost(train: Training, hyper: Hyperparameters, examples: Splits) -> Lane
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(train.begin, key, hyper, examples)
     several = Part(*(jax.ShapeDtypeStruct((batch, *leaf.shape[1:]), leaf.dtype) for leaf in examples.train))
-    # Most of a step is its gradient, and nobody runs this program: what takes time in compiling, LLVM's work, changes
-    # nothing of its memory.
-    quick: Any = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-    options = quick if jax.default_backend() == "cpu" else None
+    # Most of a step is its gradient, and nobody runs this program: what takes time in compiling, LLVM's optimization,
+    # changes nothing of its memory.
+    options: Any = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     own_key = key if is_stochastic(train.model) else None
     lowered = jax.jit(train.gradient_on).lower(several, state.params, hyper, examples.train, own_key)
     step: Any = lowered.compile(compiler_options=options)
