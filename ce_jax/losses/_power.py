@@ -21,6 +21,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Float
 
 from ce_jax.losses._arithmetic import box_cox, deviations, exponential_minus, power
@@ -61,28 +63,32 @@ def _label_score(surprise: Rows, right: Rows, wrong: Rows, beta: Rows) -> Rows:
     return power_score_of_label(surprise, right, wrong, beta)
 
 
-@_label_score.defjvp
 def _label_score_jvp(primals, tangents):
     surprise, right, wrong, beta = primals
-    value, by_beta = jax.jvp(lambda b: power_score_of_label(surprise, right, wrong, b), (beta,), (tangents[3],))
-    return value, (1 + beta) * power(right, -surprise, beta) * wrong * tangents[0] + by_beta
+    by_surprise, *_, by_beta = tangents
+    value = _label_score(*primals)
+    tangent = jnp.zeros_like(value)
+    if not isinstance(by_surprise, SymbolicZero):
+        tangent += (1 + beta) * power(right, -surprise, beta) * wrong * by_surprise
+    if not isinstance(by_beta, SymbolicZero):  # a third of all equations, and b is seldom differentiated by
+        tangent += jax.jvp(lambda b: power_score_of_label(surprise, right, wrong, b), (beta,), (by_beta,))[1]
+    return value, tangent
+
+
+_label_score.defjvp(_label_score_jvp, symbolic_zeros=True)
 
 
 class _Lifted(NamedTuple):
-    """The classes other than the label, raised to b; q_j^b = residual + constant."""
+    """The classes other than the label, raised to b."""
 
-    q: Rows
-    log_q: Rows
-    residual: Rows
-    mean: Rows  # sum_k q_k residual_k
-    constant: Rows  # the largest q_j^b where another class leads, 0 where the label leads
-
-    def total(self) -> Rows:
-        """Q = sum_j q_j^(1+b)."""
-        return self.constant + self.mean
+    log_q: Rows  # any number where q_j = 0
+    raised: Rows  # q_j^b
+    difference: Rows  # q_j^b - Q
+    total: Rows  # Q = sum_j q_j^(1+b)
 
 
 def _lift(o: Odds, beta: Rows) -> _Lifted:
+    """Not to be differentiated, `_lifted` is."""
     # Where another class leads, powers are measured from it: q_j^b = (exp(z_j - z_a)^b - 1) T^-b + T^-b, whose first
     # term is small near ties; the constant T^-b drops out of q_j^b - Q.
     behind = o.gap > 0
@@ -94,48 +100,40 @@ def _lift(o: Odds, beta: Rows) -> _Lifted:
     exponent = jnp.where(alive, o.logits - jnp.where(behind, o.peak, o.shift), 0)
     q, log_q = o.softmax_of_others(), jnp.where(alive, exponent - jnp.log(total), 0)
     lifted = power(jnp.where(behind, powers, q), jnp.where(behind, exponent, log_q), beta)
-    # Not where the label leads: T is tiny there, and 1/T^2, which a second derivative would need, overflows.
+    # Not where the label leads, for T is tiny there.
     at_least_one = jnp.where(behind, total, 1)
     largest = power(1 / at_least_one, -jnp.log(at_least_one), beta)
     residual = jnp.where(behind, exponential_minus(lifted, jnp.ones_like(lifted), beta * exponent) * largest, lifted)
-    mean = jnp.sum(q * residual, o.axis, keepdims=True)
-    return _Lifted(q, log_q, residual, mean, jnp.where(behind, largest, 0))
+    mean, constant = jnp.sum(q * residual, o.axis, keepdims=True), jnp.where(behind, largest, 0)
+    return _Lifted(log_q, residual + constant, residual - mean, constant + mean)
 
 
 @jax.custom_jvp
-def _sum_of_powers(o: Odds, beta: Rows) -> Rows:
-    """Q, whose derivative by the logits is (1+b) sum_j q_j (q_j^b - Q) dz_j."""
-    return _lift(o, beta).total()
+def _lifted(o: Odds, beta: Rows, known: _Lifted) -> _Lifted:
+    """`known`, with its derivatives.
+
+    dlog q_j = dz_j - sum_k q_k dz_k, dq_j^b = q_j^b (b dlog q_j + log q_j db) and
+    dQ = (1+b) sum_j q_j (q_j^b - Q) dz_j + sum_j q_j^(1+b) log q_j db.
+    """
+    del o, beta
+    return known
 
 
-@_sum_of_powers.defjvp
-def _sum_of_powers_jvp(primals, tangents):
-    o, beta = primals
-    q = o.softmax_of_others()
-    by_logits = jnp.sum(q * _difference(o, beta) * tangents[0].logits, o.axis, keepdims=True)
-    lifted = _lift(o, beta)
-    # dQ/db = sum_j q_j^(1+b) log q_j
-    by_beta = jnp.sum(q * (lifted.residual + lifted.constant) * lifted.log_q, o.axis, keepdims=True)
-    return _sum_of_powers(o, beta), (1 + beta) * by_logits + by_beta * tangents[1]
+@_lifted.defjvp
+def _lifted_jvp(primals, tangents):
+    o, beta, _ = primals
+    by_z, by_beta = tangents[0].logits, tangents[1]
+    values, q = _lifted(*primals), o.softmax_of_others()
+    log_q = deviations(q, by_z, o.axis)
+    raised = values.raised * (beta * log_q + values.log_q * by_beta)
+    along_z = jnp.sum(q * values.difference * by_z, o.axis, keepdims=True)
+    along_beta = jnp.sum(q * values.raised * values.log_q, o.axis, keepdims=True)
+    total = (1 + beta) * along_z + along_beta * by_beta
+    return values, _Lifted(log_q, raised, raised - total, total)
 
 
-@jax.custom_jvp
-def _difference(o: Odds, beta: Rows) -> Rows:
-    """q_j^b - Q, with the derivative b q_j^b (dz_j - sum_k q_k dz_k) - dQ by the logits."""
-    lifted = _lift(o, beta)
-    return lifted.residual - lifted.mean
-
-
-@_difference.defjvp
-def _difference_jvp(primals, tangents):
-    (o, beta), (o_dot, beta_dot) = primals, tangents
-    lifted = _lift(o, beta)
-    # d q_j^b = q_j^b (b dlog q_j + log q_j db)
-    relative = beta * deviations(lifted.q, o_dot.logits, o.axis) + lifted.log_q * beta_dot
-    _, of_sum = jax.jvp(
-        lambda z, b: _sum_of_powers(o._replace(logits=z), b), (o.logits, beta), (o_dot.logits, beta_dot)
-    )
-    return _difference(o, beta), (lifted.residual + lifted.constant) * relative - of_sum
+def _lifted_of(o: Odds, beta: Rows) -> _Lifted:
+    return _lifted(o, beta, _lift(*lax.stop_gradient((o, beta))))
 
 
 @answers_unknown_keywords
@@ -171,7 +169,7 @@ def power_loss(
     o = odds(logits, labels, axis, where)
     b = check_number(beta, o.logits, "beta")
     of_label = _label_score(o.surprise, o.right(), o.wrong(), b)
-    return o.finish(of_label + o.wrong() * o.power_of_wrong(b) * _sum_of_powers(o, b))
+    return o.finish(of_label + o.wrong() * o.power_of_wrong(b) * _lifted_of(o, b).total)
 
 
 @answers_unknown_keywords
@@ -187,9 +185,9 @@ def power_loss_grad(
     """
     o = odds(logits, labels, axis, where)
     b = check_number(beta, o.logits, "beta")
-    right, wrong = o.right(), o.wrong()
+    right, wrong, lifted = o.right(), o.wrong(), _lifted_of(o, b)
     p_b, u_b = o.power_of_right(b), o.power_of_wrong(b)
     scale = o.mark((1 + b) * wrong)
-    pull = right * u_b * _sum_of_powers(o, b) + p_b * wrong
-    for_others = scale * o.softmax_of_others() * (u_b * _difference(o, b) + pull)
+    pull = right * u_b * lifted.total + p_b * wrong
+    for_others = scale * o.softmax_of_others() * (u_b * lifted.difference + pull)
     return o.labels.place(for_others, -scale * pull)
