@@ -24,12 +24,11 @@ surprise c = -log p_y and the balance g = log T - log B, whose derivative is dg 
 | `known_wrong` | u, given | p_y dc | of 1 - p_y |
 
 Further rules, each one beside its derivation: `_exponential`, `power`, `box_cox` and `replace_value` in `_arithmetic`;
-`poison` in `_bad_rows`; `softmax_along`, `log_softmax_along` and `logsumexp_along` in `_softmax`; `difference` and
-`sum_of_squares` in `_ssr`; `logarithm` in `_from_probs`; `_label_score` and `_lifted` in `_power`;
-`sum_of_squared_logits` in `_on_logits`; `_stable_sum` in `_stablemax`; `_half_balance` and `_one_minus_cosine` in
-`_spherical`; `sigmoid` and `_sum_of_softplus` in `_one_against_rest`; `entmax_along` in `_entmax`; `_value_at` in
-`_fenchel_young`; `entropy_along` in `_entropy`; and `ruled` in `_registry`, which makes a rule of a hand-written
-gradient.
+`poison` in `_bad_rows`; `softmax_along`, `log_softmax_along` and `logsumexp_along` in `_softmax`; `_others` in `_ssr`;
+`logarithm` in `_from_probs`; `_label_score` and `_lifted` in `_power`; `sum_of_squared_logits` in `_on_logits`;
+`_stable_sum` in `_stablemax`; `_half_balance` and `_one_minus_cosine` in `_spherical`; `sigmoid` and `_sum_of_softplus`
+in `_one_against_rest`; `entmax_along` in `_entmax`; `_value_at` in `_fenchel_young`; `entropy_along` in `_entropy`; and
+`ruled` in `_registry`, which makes a rule of a hand-written gradient.
 """
 
 from typing import NamedTuple

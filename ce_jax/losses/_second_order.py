@@ -41,7 +41,7 @@ def _cross_entropy_hvp(o: Odds, vector: Rows) -> Rows:
 
 
 def _ssr_hvp(o: Odds, vector: Rows) -> Rows:
-    q, difference, slope, squares = others_of(o)
+    q, (difference, slope, squares) = o.softmax_of_others(), others_of(o)
     w, by_odds = _directions(o, q, vector)
     wrong, right = o.wrong(), o.right()
     spread = 2 * jnp.sum(slope * w, o.axis, keepdims=True)

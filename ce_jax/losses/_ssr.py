@@ -41,16 +41,15 @@ Rows = Float[Array, "..."]
 
 
 class Others(NamedTuple):
-    """The classes other than the label, among themselves."""
+    """The classes other than the label, among themselves; q is their softmax, 0 at the label."""
 
-    q: Rows  # their softmax; 0 at the label
     difference: Rows  # q_j - S
     slope: Rows  # q_j (q_j - S)
     squares: Rows  # S
 
 
-def others_of(o: Odds) -> Others:
-    """Computes q and its differences for the rows of `o`; not to be differentiated."""
+def _measured(o: Odds) -> Others:
+    """Computes the differences of q for the rows of `o`; not to be differentiated, `_others` is."""
     powers, leader = o.powers(), o.leader()
     # T = 0 where no other class has a probability; all powers are 0 then, and any scale will do.
     scale = 1 / jnp.where(o.others > 0, o.others, 1)
@@ -66,34 +65,28 @@ def others_of(o: Odds) -> Others:
         excess = jnp.where(o.bad, 0, sum_along(slope, o.axis))
         difference, slope = difference - excess, slope - q * excess
     # S = sum_k q_k (c + r_k) = c + sum_k q_k r_k
-    return Others(q, difference * scale, slope * scale, (leader + mean) * scale)
+    return Others(difference * scale, slope * scale, (leader + mean) * scale)
 
 
 @jax.custom_jvp
-def difference(o: Odds) -> Rows:
-    """q_j - S, with the derivative q_j (dz_j - sum_k q_k dz_k) - dS."""
-    return others_of(o).difference
+def _others(o: Odds, known: Others) -> Others:
+    """`known`, with its derivatives: dq_j = q_j (dz_j - sum_k q_k dz_k), dS = 2 sum_j q_j (q_j - S) dz_j."""
+    del o
+    return known
 
 
-@difference.defjvp
-def _difference_jvp(primals, tangents):
-    (o,), dz = primals, tangents[0].logits
-    q = o.softmax_of_others()
-    _, spread = jax.jvp(lambda z: sum_of_squares(o._replace(logits=z)), (o.logits,), (dz,))
-    return difference(o), q * deviations(q, dz, o.axis) - spread
+@_others.defjvp
+def _others_jvp(primals, tangents):
+    o, dz = primals[0], tangents[0].logits
+    values, q = _others(*primals), o.softmax_of_others()
+    dq, squares = q * deviations(q, dz, o.axis), 2 * jnp.sum(values.slope * dz, o.axis, keepdims=True)
+    difference = dq - squares
+    return values, Others(difference, dq * values.difference + q * difference, squares)
 
 
-@jax.custom_jvp
-def sum_of_squares(o: Odds) -> Rows:
-    """S = sum_j q_j^2, with the derivative 2 sum_j q_j (q_j - S) dz_j."""
-    return others_of(o).squares
-
-
-@sum_of_squares.defjvp
-def _sum_of_squares_jvp(primals, tangents):
-    (o,) = primals
-    slope = replace_value(o.softmax_of_others() * difference(o), lax.stop_gradient(others_of(o).slope))
-    return sum_of_squares(o), 2 * jnp.sum(slope * tangents[0].logits, o.axis, keepdims=True)
+def others_of(o: Odds) -> Others:
+    """What the loss and its gradient need to know of the classes other than the label."""
+    return _others(o, _measured(lax.stop_gradient(o)))
 
 
 @answers_unknown_keywords
@@ -134,7 +127,7 @@ def ssr(
     Source: Brier, Verification of Forecasts Expressed in Terms of Probability (1950).
     """
     o = odds(logits, labels, axis, where)
-    squares, wrong = sum_of_squares(o), o.wrong()
+    squares, wrong = others_of(o).squares, o.wrong()
     if is_zero(label_smoothing):
         return o.finish(wrong**2 * (1 + squares))
     e, visible = check_number(label_smoothing, o.logits, "label_smoothing"), check_where(where, o.logits.shape)
@@ -168,15 +161,16 @@ def ssr_grad(
     ['-8.2446e-09', '8.2446e-09']
     """
     o = odds(logits, labels, axis, where)
+    others = others_of(o)
     if is_zero(label_smoothing):
         size = o.mark(2 * o.wrong() ** 2)
-        pull = (1 + sum_of_squares(o)) * o.right()
-        return o.labels.place(size * o.softmax_of_others() * (difference(o) + pull), -size * pull)
+        pull = (1 + others.squares) * o.right()
+        return o.labels.place(size * o.softmax_of_others() * (others.difference + pull), -size * pull)
     e = check_number(label_smoothing, o.logits, "label_smoothing")
     wrong = o.wrong()
     size = o.mark(2 * wrong)
-    pull = (wrong * (1 + sum_of_squares(o)) - e) * o.right()
-    return o.labels.place(size * o.softmax_of_others() * (wrong * difference(o) + pull), -size * pull)
+    pull = (wrong * (1 + others.squares) - e) * o.right()
+    return o.labels.place(size * o.softmax_of_others() * (wrong * others.difference + pull), -size * pull)
 
 
 @answers_unknown_keywords
