@@ -1,19 +1,19 @@
 """Pages of several runs are built by a process of their own, whatever becomes of it."""
 
-import os
-import signal
-from concurrent.futures import ProcessPoolExecutor
+import subprocess
+import sys
 
 import pytest
 
 from experiments.pages.finished import DamagedRun
-from experiments.run.command import pages_beside
+from experiments.run import drawing
+from experiments.run.drawing import pages_beside
 from tests.test_report import make_run
 
 
 @pytest.fixture
 def made(tmp_path):
-    folder = tmp_path / "demo"
+    folder = tmp_path / "démo \n"  # any name
     make_run(folder, ("cross_entropy", "ssr"))
     return folder
 
@@ -23,7 +23,15 @@ def test_a_single_run_builds_its_own_page():
         assert build is None
 
 
-def test_pages_are_there_at_the_end_and_what_they_raise_is_raised(made, tmp_path):
+def test_another_process_builds_the_pages(made, monkeypatch, tmp_path):
+    monkeypatch.setattr(drawing, "build_report", lambda folder: pytest.fail("built here"))
+    monkeypatch.chdir(tmp_path)  # which is found from anywhere
+    with pages_beside(2) as build:
+        build(made)
+    assert (made / "report.html").exists()
+
+
+def test_what_a_page_raises_is_raised_at_the_end_and_the_others_are_there(made, tmp_path):
     def build_both():
         with pages_beside(2) as build:
             build(made)
@@ -35,15 +43,23 @@ def test_pages_are_there_at_the_end_and_what_they_raise_is_raised(made, tmp_path
 
 
 def test_a_page_whose_process_is_killed_is_built_here(made, monkeypatch):
-    submit = ProcessPoolExecutor.submit
-    killed = (os.kill, 0, signal.SIGKILL)  # 0: every process of the group, so the child leaves it first
-
-    def kill(pool, function, *arguments):
-        submit(pool, os.setpgid, 0, 0).result()
-        return submit(pool, *killed)
-
-    monkeypatch.setattr(ProcessPoolExecutor, "submit", kill)
+    begun = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *rest, **knobs: begun.append(popen(*rest, **knobs)) or begun[0])
     with pages_beside(2) as build:
         build(made)
+        begun[0].kill()
+        begun[0].wait()
         assert not (made / "report.html").exists()
+    assert (made / "report.html").exists()
+
+
+def test_a_script_without_a_guard_is_run_once(made, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\nfrom experiments.run.drawing import pages_beside\nprint('begun')\n"
+        f"with pages_beside(2) as build:\n    build(Path({str(made)!r}))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout == "begun\n"
     assert (made / "report.html").exists()

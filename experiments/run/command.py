@@ -1,13 +1,8 @@
 """What `run` and `report` do: read the input, call the modules below, show the result."""
 
-import contextlib
-import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -24,6 +19,7 @@ from ..pages.report import build_report
 from ..progress import shown_on
 from ..runtime import precision, prepare_jax
 from .distributed import connect, leads
+from .drawing import pages_beside
 from .dry import dry_run_of
 from .execute import run_workload
 from .joining import JOINED, join, report_joined, show
@@ -93,29 +89,6 @@ def run_command(
     if (out / INDEX).exists():
         write_index(out)
     return 0
-
-
-@contextlib.contextmanager
-def pages_beside(workloads: int) -> Iterator[Callable[[Path], object] | None]:
-    """What builds the pages of runs: of several, a process beside the one that trains; drawing takes seconds for each.
-
-    All pages are there, or the first error is raised, when the context ends. None of a single run: nothing is left to
-    be done meanwhile.
-    """
-    if workloads == 1:
-        yield None
-        return
-    # Spawned, as a fork would copy JAX's threads with whatever locks they hold. It ends with its pages, not at Ctrl+C.
-    quiet: Any = (signal.SIGINT, signal.SIG_IGN)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=signal.signal, initargs=quiet) as pool:
-        pages: dict[Path, Future[Path]] = {}
-        yield lambda folder: pages.setdefault(folder, pool.submit(build_report, folder))
-        for folder, page in pages.items():
-            try:
-                page.result()
-            except BrokenExecutor:  # the process was killed, for its memory perhaps
-                build_report(folder)
 
 
 def report_command(run_dir: Path, console: Console) -> int:
