@@ -5,6 +5,7 @@ a `Training`, `train(key, hyper, data) -> {metric: [E]}`. Everything that merely
 a sweep is `jit(vmap(vmap(train)))` and learning rates, seeds and parameters of a loss family never recompile.
 """
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -127,10 +128,10 @@ class Training:
         if model.columns is None or LOSSES.get(self.loss.name) is not self.loss:
             return self
         passes = tuple(map(_by_value, (model.columns, model.backward)))
-        options = repr(sorted(self.optimizer_options.items()))
-        others = ("num_classes", "evaluate_at", "optimizer", "schedule", "batch_size", "row_block", "evaluate_block")
-        more = ("evaluation_rows", "gradient", "class_weight")
-        return (passes, self.loss.name, options, *(getattr(self, name) for name in (*others, *more)))
+        options = repr(sorted(self.optimizer_options.items()))  # a dict has no hash
+        apart = ("model", "loss", "optimizer_options")
+        rest = tuple(getattr(self, one.name) for one in dataclasses.fields(self) if one.name not in apart)
+        return passes, self.loss.name, options, rest
 
     def _transform(self, hyper: Hyperparameters) -> Any:
         rate = scheduled(self.schedule, hyper.learning_rate, self.evaluate_at[-1])

@@ -42,20 +42,20 @@ def torch_device() -> str | None:
     return "cuda" if torch.cuda.is_available() else None
 
 
-def _torch_data(task: Task) -> tuple[Any, Any]:
-    """Inputs, images channels first as PyTorch has them, and labels, on its device."""
+def _torch_data(task: Task, device: str | None) -> tuple[Any, Any]:
+    """Inputs, images channels first as PyTorch has them, and labels, on a device."""
     import torch
 
     inputs = task.inputs if task.inputs.ndim < 4 else np.ascontiguousarray(task.inputs.transpose(0, 3, 1, 2))
     inputs, labels = torch.from_numpy(inputs), torch.from_numpy(task.labels).long()
-    return inputs.to(torch_device()), labels.to(torch_device())
+    return inputs.to(device), labels.to(device)
 
 
-def _torch_wait() -> None:
-    """Until the device has done what it was told, as `jax.block_until_ready`."""
+def _torch_wait(device: str | None) -> None:
+    """Until a device has done what it was told, as `jax.block_until_ready`."""
     import torch
 
-    if torch_device() == "cuda":
+    if device == "cuda":
         torch.cuda.synchronize()
 
 
@@ -64,18 +64,19 @@ def torch_loop(task: Task) -> Call:
     import torch
 
     loss = torch_formulas()["cross_entropy"]
-    inputs, labels = _torch_data(task)
+    device = torch_device()  # once: what is timed looks for nothing
+    inputs, labels = _torch_data(task, device)
     batches = _batches(task, task.steps)
 
     def call() -> None:
-        model = task.network.torch().to(torch_device())
+        model = task.network.torch().to(device)
         optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
         for step in range(task.steps):
             x, y = (inputs, labels) if batches is None else (inputs[batches[step]], labels[batches[step]])
             optimizer.zero_grad()
             loss(model(x), y, reduction="mean").backward()
             optimizer.step()
-        _torch_wait()
+        _torch_wait(device)
 
     return call
 
@@ -85,15 +86,16 @@ def torch_vmap(task: Task) -> Call:
     import torch
 
     loss = torch_formulas()["cross_entropy"]
-    inputs, labels = _torch_data(task)
+    device = torch_device()
+    inputs, labels = _torch_data(task, device)
     batches = _batches(task, FEW_STEPS)
-    shape = task.network.torch().to(torch_device())
+    shape = task.network.torch().to(device)
 
     def mean_loss(params: Any, x: Any, y: Any) -> Any:
         return loss(torch.func.functional_call(shape, params, (x,)), y, reduction="mean")
 
     gradient = torch.func.vmap(torch.func.grad(mean_loss), in_dims=(0, None, None))
-    stacked, _ = torch.func.stack_module_state([task.network.torch().to(torch_device()) for _ in range(task.lanes)])
+    stacked, _ = torch.func.stack_module_state([task.network.torch().to(device) for _ in range(task.lanes)])
     begun = {name: values.detach() for name, values in stacked.items()}
 
     def call() -> None:
@@ -102,7 +104,7 @@ def torch_vmap(task: Task) -> Call:
             x, y = (inputs, labels) if batches is None else (inputs[batches[step]], labels[batches[step]])
             gradients = gradient(params, x, y)
             params = {name: values - RATE * gradients[name] for name, values in params.items()}
-        _torch_wait()
+        _torch_wait(device)
 
     return call
 

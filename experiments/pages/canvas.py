@@ -248,7 +248,7 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
 def svg(figure: Figure, name: str) -> str:
     """A figure as SVG, the same for the same figure and name."""
     for axis in _axis_of(figure):
-        if isinstance(found := axis.get_major_formatter(), LogFormatterSciNotation):
+        if isinstance(axis.get_major_formatter(), LogFormatterSciNotation):
             axis.set_major_formatter(_Powers())
         if isinstance(found := axis.get_minor_formatter(), LogFormatterSciNotation):
             axis.set_minor_formatter(_Powers(labelOnlyBase=found.labelOnlyBase))
