@@ -58,28 +58,19 @@ def run_command(
         console = console if leads() else Console(quiet=True)
     if dry_run:
         return dry_run_of(name, workloads, console, memory)
-    folders, waiting = [], False
+    budget, folders, waiting = in_bytes(memory), [], False
     with pages_beside(len(workloads)) as build:
         for number, (run, one) in enumerate(zip(run_names(name, workloads), workloads, strict=True), 1):
             of = f" (workload {number} of {len(workloads)})" if len(workloads) > 1 else ""
             start = "" if ":" in one.model else f", start {one.start}"
             console.print(Text.assemble((run, "bold"), f": {one.dataset}, {one.model}, {one.optimizer}{start}{of}"))
             with shown_on(console) as told:
-                outcome = run_workload(
-                    run, one, out, command, told, fresh, shard=share, budget=in_bytes(memory), build=build
-                )
+                outcome = run_workload(run, one, out, command, told, fresh, shard=share, budget=budget, build=build)
             if outcome.waiting:
                 waiting = True
                 console.print(f"shard {share} is done; {outcome.waiting}", markup=False, soft_wrap=True)
             elif outcome.existed:
-                other = made_by_other_code(read_run(outcome.folder).provenance)
-                known = (
-                    f"{other}; shown as stored, --fresh computes it again"
-                    if other
-                    else "finished before; shown as stored"
-                )
-                again = "" if other else " (compute it again with --fresh)"
-                console.print(f"{known}{again}: {outcome.folder}", markup=False, soft_wrap=True)
+                console.print(f"{_stored_words(outcome.folder)}: {outcome.folder}", markup=False, soft_wrap=True)
             folders.append(outcome.folder)
         if waiting or not leads():
             return 0
@@ -89,6 +80,14 @@ def run_command(
     if (out / INDEX).exists():
         write_index(out)
     return 0
+
+
+def _stored_words(folder: Path) -> str:
+    """What to say of a run that was there already."""
+    other = made_by_other_code(read_run(folder).provenance)
+    if other:
+        return f"{other}; shown as stored, --fresh computes it again"
+    return "finished before; shown as stored (compute it again with --fresh)"
 
 
 def report_command(run_dir: Path, console: Console) -> int:
